@@ -1,0 +1,1 @@
+"""The wire: MQTT, a broker in memory, and a private Mosquitto."""

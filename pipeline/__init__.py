@@ -1,0 +1,1 @@
+"""Tandem: joint inference for cameras. What flows, how it is wired, and how it is called."""

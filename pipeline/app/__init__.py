@@ -1,0 +1,1 @@
+"""From a config to running processes: what the commands do."""

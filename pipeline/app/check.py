@@ -1,0 +1,162 @@
+"""``tandem check``: everything that a process will need, tried once."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from broker.mqtt import MqttLink
+from pipeline.app.detectors import make_detector
+from pipeline.app.parts import NOTHING_TO_READ, broker_address, sampling
+from pipeline.app.places import Places
+from pipeline.config import Config
+from pipeline.errors import ConfigError, PacketTooLarge, TandemError
+from pipeline.link import ContentType, LinkEvents, Packet
+from pipeline.model import name_from
+from pipeline.routes import ROUTES
+from pipeline.stage import StageName
+from pipeline.topics import Kind, Topic
+from stages.mining.registry import make_miner
+from stages.sources.address import parse_source
+from stages.sources.factory import check_source, make_source
+
+REACHED_S: Final = 10.0
+ARRIVED_S: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried; ``error`` says what is wrong and what to do, and is empty where all is well."""
+
+    what: str
+    error: str = ""
+
+
+def check(config: Config, stages: Sequence[StageName], console: Console) -> int:
+    """Try everything, print a line for each, and return 0 if all is well, else 2."""
+    wrong = 0
+    for finding in _findings(config, frozenset(stages)):
+        console.print(f"{'WRONG' if finding.error else 'ok   '} {finding.what}", highlight=False, soft_wrap=True)
+        if finding.error:
+            console.print(f"      {finding.error}", highlight=False, soft_wrap=True)
+            wrong += 1
+    return 2 if wrong else 0
+
+
+def _findings(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]:
+    yield Finding(f"config: service {config.service}, streams: {', '.join(config.streams) or 'none'}")
+    if StageName.READER in stages:
+        if not config.streams:
+            yield Finding("sources", NOTHING_TO_READ)
+        for stream in config.streams:
+            yield _tried(f"source of {stream}: {config.streams[stream].source}", partial(_source, config, stream))
+    if StageName.DETECTOR in stages:
+        yield _tried(f"detector: {config.detector.model}", lambda: make_detector("detector", config.detector, 1))
+    if StageName.MINER in stages:
+        yield _tried(f"miner: {config.miner.name}", lambda: make_miner(config.miner.name, config.miner.parameters))
+    if StageName.CLOUD in stages:
+        yield _tried(f"cloud: {config.cloud.model}", lambda: make_detector("cloud", config.cloud, 1))
+    if StageName.SINK in stages:
+        places = Places.of(config)
+        for folder in sorted({places.state, *(folder for folders in places.pictures.values() for folder in folders)}):
+            yield _tried(f"outputs: {folder}", partial(_writable, folder))
+    yield from _broker(config, stages)
+
+
+def _tried(what: str, act: Callable[[], object]) -> Finding:
+    try:
+        act()
+    except TandemError as error:
+        return Finding(what, str(error))
+    return Finding(what)
+
+
+def _source(config: Config, stream: str) -> None:
+    settings = config.streams[stream]
+    check_source(make_source(parse_source(settings.source, f"streams.{stream}.source"), sampling(config, settings)))
+
+
+def _writable(folder: Path) -> None:
+    """See that a folder can be made and written, without making it."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise ConfigError(str(folder), f"{there} is no folder that we may write: choose another, or make it writable")
+
+
+def _broker(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]:
+    """Publish a probe to each topic that the stages use, and see whether it comes back.
+
+    A broker that denies a topic acknowledges all the same: only the missing probe tells. A probe is no message of
+    Tandem, so whoever takes it counts and skips it.
+    """
+    try:
+        link = MqttLink(broker_address(config), name_from(f"check-{uuid.uuid4().hex[:8]}"))
+    except TandemError as error:
+        yield Finding(f"broker: {config.broker.url}", str(error))
+        return
+    topics = [str(topic) for topic in _topics(config, stages)]
+    probe = f"probe-{uuid.uuid4().hex}".encode()
+    arrived: set[str] = set()
+    news = threading.Event()
+
+    def received(topic: str, payload: bytes) -> None:
+        if payload == probe:
+            arrived.add(topic)
+            news.set()
+
+    link.start(topics, LinkEvents(received, lambda: None, lambda _: None))
+    try:
+        until_s = time.monotonic() + REACHED_S
+        while not (link.reason or link.wait_connected(0.05)) and time.monotonic() < until_s:
+            pass
+        if not link.connected:
+            yield Finding(f"broker: {config.broker.url}", link.reason or f"no answer within {REACHED_S:g} s")
+            return
+        yield Finding(f"broker: {config.broker.url}")
+        too_large = {topic: text for topic in topics if (text := _published(link, topic, probe))}
+        until_s = time.monotonic() + ARRIVED_S
+        while len(arrived) + len(too_large) < len(topics) and time.monotonic() < until_s:
+            news.wait(0.1)
+            news.clear()
+        for topic in topics:
+            missing = "" if topic in arrived else "the probe did not come back: allow reading and writing it in the ACL"
+            yield Finding(f"topic {topic}", too_large.get(topic, missing))
+    finally:
+        link.stop(flush_s=0.5)
+
+
+def _published(link: MqttLink, topic: str, probe: bytes) -> str:
+    try:
+        link.publish(Packet(topic, probe, ContentType.JSON))
+    except PacketTooLarge as error:
+        return str(error)
+    return ""
+
+
+def _topics(config: Config, stages: frozenset[StageName]) -> Iterator[Topic]:
+    """The topics that these stages send to or take from, over the broker."""
+    kinds = {
+        route.kind
+        for route in ROUTES.values()
+        if (stages.intersection(route.senders) and not stages.issuperset(route.takers))
+        or (stages.intersection(route.takers) and not stages.issuperset(route.senders))
+        or (stages.intersection(route.senders) and route.public)
+        or route.foreign
+    }
+    worker = config.cloud.worker or "check"
+    yield Topic(config.service, Kind.STAGES, name="check")
+    for kind in sorted(kinds - {Kind.STAGES}):
+        if kind is Kind.WORKERS:
+            yield Topic(config.service, kind, name=worker)
+        else:
+            for stream in config.streams:
+                yield Topic(config.service, kind, stream, worker if kind is Kind.HARD else "")

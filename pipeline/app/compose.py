@@ -1,0 +1,171 @@
+"""From a config to the stages of one process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import cv2
+
+from broker.mqtt import MqttLink
+from pipeline.app.detectors import make_detector
+from pipeline.app.fingerprint import fingerprint
+from pipeline.app.parts import EDGE, NOTHING_TO_READ, broker_address, sampling
+from pipeline.app.places import Places
+from pipeline.config import Config
+from pipeline.errors import ConfigError
+from pipeline.messages import StageState
+from pipeline.model import name_from
+from pipeline.runner import Runner
+from pipeline.stage import Stage, StageName
+from stages.cloud import Cloud
+from stages.detector import DetectorStage
+from stages.inference import BackgroundInference
+from stages.intake import Pace
+from stages.ledger import SqliteLedger
+from stages.miner import MinerStage
+from stages.mining.registry import make_miner
+from stages.outbox import MemoryOutbox
+from stages.outputs import FolderOutputs
+from stages.reader import Reader
+from stages.sink import Sink
+from stages.sources.address import parse_source
+from stages.sources.factory import make_source
+from stages.uplink import Uplink
+from stages.vision.detect import OnnxDetector
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Who this process is.
+
+    Attributes:
+        process: its name on the broker.
+        incarnation: changes with every start.
+        worker: its worker's name.
+    """
+
+    process: str
+    incarnation: str
+    worker: str
+
+    @classmethod
+    def of(cls, config: Config, stages: Sequence[StageName]) -> Names:
+        """The names from the config, or from what runs where."""
+        role = "edge" if set(stages) >= set(EDGE) else "-".join(sorted(stages))
+        process = config.process or name_from(f"{role}-{socket.gethostname()}-{os.getpid()}")
+        return cls(process, secrets.token_hex(4), config.cloud.worker or process)
+
+
+def compose(config: Config, stages: Sequence[StageName], closing: ExitStack) -> Runner:
+    """Load what the stages need and put them into a runner, not yet started.
+
+    Args:
+        config: of this process.
+        stages: what it hosts.
+        closing: takes what must be closed after the runner has stopped.
+
+    Raises:
+        ConfigError: a model, a source, a miner, a folder or the broker's address is wrong.
+    """
+    # Stages are threads already; OpenCV's own would only take the CPU from each other.
+    cv2.setNumThreads(1)
+    names = Names.of(config, stages)
+    parts = _Parts(config, names, closing)
+    streams = tuple(config.streams)
+    if StageName.READER in stages and not streams:
+        raise ConfigError("streams", NOTHING_TO_READ)
+    link = MqttLink(broker_address(config), f"{names.process}-{names.incarnation}")
+    with_model = {StageName.DETECTOR: config.detector, StageName.CLOUD: config.cloud}
+    here = {stage: model for stage, model in with_model.items() if stage in stages}
+    detectors = {stage: make_detector(stage, model, len(here)) for stage, model in here.items()}
+    models = tuple(f"{detector.model} on {detector.provider}" for detector in detectors.values())
+    state = StageState(names.process, names.incarnation, tuple(stages), streams, models, online=True)
+    runner = Runner(config.service, state, link, worker=names.worker if StageName.CLOUD in stages else "")
+    make: Mapping[StageName, Callable[[], Stage]] = {
+        StageName.DETECTOR: lambda: parts.detector_stage(detectors[StageName.DETECTOR]),
+        StageName.MINER: parts.miner,
+        StageName.UPLINK: parts.uplink,
+        StageName.CLOUD: lambda: parts.cloud(detectors[StageName.CLOUD], runner),
+        StageName.SINK: parts.sink,
+    }
+    for stage in stages:
+        if stage is StageName.READER:
+            for stream in streams:
+                runner.add(stage, parts.reader(stream), stream)
+        else:
+            runner.add(stage, make[stage]())
+    return runner
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Makes each stage from the config."""
+
+    config: Config
+    names: Names
+    closing: ExitStack
+
+    def detector_stage(self, detector: OnnxDetector) -> DetectorStage:
+        return DetectorStage(detector, confidence=self.config.detector.confidence, clock=time.monotonic)
+
+    def reader(self, stream: str) -> Reader:
+        config, settings = self.config.reader, self.config.streams[stream]
+        address = parse_source(settings.source, f"streams.{stream}.source")
+        source = make_source(address, sampling(self.config, settings), config.jpeg_quality)
+        return Reader(
+            stream,
+            source,
+            fingerprint=partial(fingerprint, self.config, stream, address, source),
+            incarnation=self.names.incarnation,
+            clock=time.monotonic,
+            window=config.window,
+            backlog=config.backlog,
+            pace=Pace(config.pace),
+            forget_s=1.5 * self.config.outbox.expires_s,
+        )
+
+    def miner(self) -> MinerStage:
+        miner = self.config.miner
+        return MinerStage(make_miner(miner.name, miner.parameters, self.config.seed), clock=time.monotonic)
+
+    def uplink(self) -> Uplink:
+        outbox = self.config.outbox
+        return Uplink(
+            self.names.process,
+            self.names.incarnation,
+            MemoryOutbox(),
+            time.monotonic,
+            streams=self.config.streams,
+            expires_s=outbox.expires_s,
+            budget_bytes=outbox.budget,
+            tries=outbox.tries,
+            seed=self.config.seed,
+        )
+
+    def cloud(self, detector: OnnxDetector, runner: Runner) -> Cloud:
+        cloud = self.config.cloud
+        deliver = partial(runner.deliver, StageName.CLOUD)
+        inference = BackgroundInference(detector, cloud.confidence, runner.submit, deliver)
+        return Cloud(
+            self.names.worker,
+            self.names.incarnation,
+            inference,
+            time.monotonic,
+            slots=cloud.slots,
+            queue=cloud.queue,
+        )
+
+    def sink(self) -> Sink:
+        places = Places.of(self.config)
+        owner = f"{self.names.process} (process {os.getpid()} on {socket.gethostname()})"
+        ledger = SqliteLedger(places.ledger, owner)
+        self.closing.callback(ledger.close)
+        outputs = FolderOutputs(places.pictures, self.config.sink.jpeg_quality)
+        return Sink(ledger, outputs, time.monotonic)

@@ -1,0 +1,37 @@
+"""A warm detector from the config."""
+
+from __future__ import annotations
+
+from pipeline.config import ModelConfig
+from pipeline.errors import ConfigError
+from stages.cpus import threads_each
+from stages.models import model_path
+from stages.vision.detect import OnnxDetector
+from stages.vision.load import load_detector
+
+
+def make_detector(section: str, model: ModelConfig, sessions: int) -> OnnxDetector:
+    """Load and warm the model of a config section; ``sessions`` models share this process's CPUs.
+
+    Raises:
+        ConfigError: the model cannot be used; it names the field and the remedy.
+    """
+    path = model_path(model.model)
+    try:
+        detector = load_detector(
+            section,
+            path,
+            input_shape=model.input_shape,
+            class_names=model.classes,
+            floor=model.floor,
+            iou=model.iou,
+            providers=model.providers,
+            threads=model.threads or threads_each(sessions),
+        )
+    except ConfigError as error:
+        if error.field != f"{section}.model" or path.name in str(error):
+            raise
+        words = str(error).removeprefix(f"{error.field}: ")
+        raise ConfigError(error.field, f"{path.name}: {words}") from error
+    detector.warm_up()
+    return detector

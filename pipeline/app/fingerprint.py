@@ -1,0 +1,69 @@
+"""What shapes a stream's results, in one hash: a ledger goes on only with the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Config, ModelConfig, StreamConfig
+from pipeline.errors import SourceError
+from stages.models import model_path
+from stages.source import VideoSource
+from stages.sources.address import SourceAddress, SourceKind
+
+_SAMPLE_BYTES = 1 << 16
+
+
+def fingerprint(config: Config, stream: str, address: SourceAddress, source: VideoSource) -> str:
+    """Hash the stream's source, sampling, models, miner and seed.
+
+    Raises:
+        SourceError: the source is a file that is not there yet.
+    """
+    shape = {
+        "source": _source(address, live=source.live),
+        "sampling": _sampling(config, config.streams[stream]),
+        "jpeg_quality": config.reader.jpeg_quality,
+        "edge": _model(config.detector),
+        "cloud": _model(config.cloud),
+        "miner": config.miner.model_dump(mode="json"),
+        "seed": config.seed,
+    }
+    return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _sampling(config: Config, stream: StreamConfig) -> dict[str, Any]:
+    return {"every": stream.every or config.reader.every, "fps": stream.fps or config.reader.fps}
+
+
+def _source(address: SourceAddress, *, live: bool) -> Any:
+    """A camera is known by its address, a file by what is in it: its name may change, its pictures may not."""
+    if live or address.kind is not SourceKind.LOCAL:
+        return address.name
+    path = Path(address.location)
+    try:
+        if path.is_dir():
+            return sorted((file.name, file.stat().st_size) for file in path.iterdir() if file.is_file())
+        return _digest(path)
+    except OSError as error:
+        raise SourceError(f"{address.name}: {error.strerror}; put a video file there") from error
+
+
+def _model(model: ModelConfig) -> dict[str, Any]:
+    shape = model.model_dump(mode="json", include={"input_shape", "confidence", "floor", "iou", "classes"})
+    path = model_path(model.model)
+    try:
+        return {**shape, "file": hashlib.sha256(path.read_bytes()).hexdigest()}
+    except OSError:
+        return {**shape, "file": path.name}  # another process has it
+
+
+def _digest(path: Path) -> str:
+    """The size, the beginning and the end of a file: enough to tell videos apart without reading all of them."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_SAMPLE_BYTES)
+        file.seek(max(0, size - _SAMPLE_BYTES))
+        return hashlib.sha256(str(size).encode() + head + file.read(_SAMPLE_BYTES)).hexdigest()

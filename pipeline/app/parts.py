@@ -1,0 +1,41 @@
+"""What is made from the config in more than one place."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from broker.address import BrokerAddress
+from pipeline.config import Config, StreamConfig
+from pipeline.errors import ConfigError
+from pipeline.stage import StageName
+from stages.sources.sampling import AtRate, Every, Sampling
+
+EDGE: Final = (StageName.READER, StageName.DETECTOR, StageName.MINER, StageName.UPLINK, StageName.SINK)
+"""The edge group: what runs beside the cameras, in one process."""
+
+NOTHING_TO_READ: Final = "there is nothing to read: name a source, e.g. streams.gate.source=rtsp://..."
+
+
+def broker_address(config: Config) -> BrokerAddress:
+    """The broker of the config, with its secrets read.
+
+    Raises:
+        ConfigError: the address is wrong, or the password file cannot be read.
+    """
+    broker = config.broker
+    password = None
+    if broker.password_file is not None:
+        try:
+            password = broker.password_file.read_text().strip()
+        except OSError as error:
+            raise ConfigError(
+                "broker.password_file", f"{broker.password_file} cannot be read ({error.strerror})"
+            ) from error
+    return BrokerAddress.parse(broker.url, broker.username, password, broker.ca_file)
+
+
+def sampling(config: Config, stream: StreamConfig) -> Sampling:
+    """Which frames of a stream are taken; a stream's own word beats the reader's, a rate beats a count."""
+    if stream.fps or (config.reader.fps and not stream.every):
+        return AtRate(stream.fps or config.reader.fps or 0)
+    return Every(stream.every or config.reader.every)

@@ -1,0 +1,108 @@
+"""``tandem replay``: videos through edge group, broker and cloud workers, from the first frame to the report."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from broker.mosquitto import PrivateMosquitto
+from pipeline.app.outcome import make_compare_videos, say_what_became
+from pipeline.app.parts import sampling
+from pipeline.app.places import Places
+from pipeline.app.replay_run import INTERRUPTED, Options, ReplayRun
+from pipeline.app.report import Report
+from pipeline.config import Config
+from pipeline.errors import ConfigError, SourceError, TandemError
+from stages.ledger_report import read_report
+from stages.mining.registry import make_miner
+from stages.outputs import remove_outputs
+from stages.sources.address import parse_source
+from stages.sources.factory import check_source, make_source
+
+
+def replay(config: Config, options: Options, console: Console) -> int:
+    """Run the config's streams through the whole pipeline, and report.
+
+    Returns:
+        0 where every frame is accounted for and none waits, 1 where not, 130 after Ctrl-C.
+
+    Raises:
+        ConfigError: the call or config is wrong, before anything was run.
+        ReplayError: a process failed.
+    """
+    lengths = _checked(config)
+    if options.report:
+        _check_report(options.report)
+    places = Places.of(config)
+    if options.fresh:
+        _remove_earlier(config, places)
+    _make(places)
+    with contextlib.ExitStack() as stack:
+        broker = None
+        if options.private_port is not None:
+            broker = stack.enter_context(PrivateMosquitto(options.private_port))
+            config = config.model_copy(update={"broker": config.broker.model_copy(update={"url": broker.url})})
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tandem-")))
+        run = stack.enter_context(ReplayRun(config, options, places, folder, console, broker=broker).started())
+        run.play(lengths)
+        run.stop()
+        cpu_s = run.cpu_s() | ({"broker": broker.cpu_s} if broker else {})
+    if not places.ledger.exists():
+        return INTERRUPTED
+    interrupted = run.interrupted
+    if config.sink.compare:
+        interrupted |= not make_compare_videos(places, console)
+    say_what_became(places, console)
+    report = Report.read(places, run.began_ns, cpu_s=cpu_s, peak_rss_bytes=run.peak_rss_bytes(), models=run.models())
+    report.show(console)
+    if options.report:
+        report.write(options.report)
+    if interrupted:
+        console.print("interrupted: the same command goes on from here")
+        return INTERRUPTED
+    return 0 if report.balanced else 1
+
+
+def _checked(config: Config) -> dict[str, int | None]:
+    """Look at sources and miner before anything starts; returns each source's length in frames, where it has one."""
+    make_miner(config.miner.name, config.miner.parameters, config.seed)
+    lengths: dict[str, int | None] = {}
+    for stream, settings in config.streams.items():
+        source = make_source(parse_source(settings.source), sampling(config, settings))
+        try:
+            lengths[stream] = check_source(source)
+        except SourceError as error:
+            raise ConfigError(f"streams.{stream}.source", str(error)) from error
+    return lengths
+
+
+def _check_report(path: Path) -> None:
+    """See now that the report can be written at the end."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wrong = "it is a folder" if path.is_dir() else "" if os.access(path.parent, os.W_OK) else "Permission denied"
+    except OSError as error:
+        wrong = error.strerror or str(error)
+    if wrong:
+        raise ConfigError("--report", f"{path} cannot be written ({wrong}): name another file")
+
+
+def _remove_earlier(config: Config, places: Places) -> None:
+    """Remove what an earlier run wrote, whatever its streams were."""
+    runs = [places]
+    with contextlib.suppress(TandemError):  # a ledger that is missing or damaged names no streams
+        names = read_report(places.ledger)
+        runs.append(Places.of(config.model_copy(update={"streams": dict.fromkeys(names)})))
+    compare = [run.compare(stream) for run in runs for stream in run.pictures]
+    remove_outputs((folders for run in runs for folders in run.pictures.values()), places.ledger, compare)
+
+
+def _make(places: Places) -> None:
+    try:
+        places.logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError("--out", f"{places.logs} cannot be made ({error.strerror}): name another folder") from error

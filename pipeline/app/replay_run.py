@@ -1,0 +1,258 @@
+"""The processes of one replay, from their start to their end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from rich.console import Console
+
+from broker.mosquitto import PrivateMosquitto
+from broker.mqtt import MqttLink
+from pipeline.app.children import Child
+from pipeline.app.parts import EDGE, broker_address
+from pipeline.app.places import Places
+from pipeline.app.progress import ReplayProgress
+from pipeline.app.watch import Watch
+from pipeline.config import Config, validated
+from pipeline.errors import ConfigError, TandemError
+from pipeline.messages import SourceStatus
+from pipeline.model import name_from
+from stages.cpus import threads_each
+
+BROKER_S: Final = 10.0
+"""A running broker must answer within this time."""
+
+WARM_S: Final = 180.0
+"""So long a worker may take to load and warm its model."""
+
+DRAIN_S: Final = 15.0
+WORKER_STOP_S: Final = 5.0
+
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a replay is run, besides its config.
+
+    Attributes:
+        private_port: where the private broker listens, 0 for a free port; None uses the config's broker.
+        workers: how many cloud workers.
+        split: every stage in a process of its own.
+        fresh: remove the outputs of an earlier run first.
+        report: write the report there as JSON.
+    """
+
+    private_port: int | None = 0
+    workers: int = 1
+    split: bool = False
+    fresh: bool = False
+    report: Path | None = None
+
+
+class ReplayError(TandemError):
+    """A process of the replay has failed.
+
+    Attributes:
+        exit_code: with which the replay ends.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class ReplayRun:
+    """Starts the processes of one replay, follows them, and ends them.
+
+    Attributes:
+        began_ns: when the frames began, since the epoch.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        options: Options,
+        places: Places,
+        folder: Path,
+        console: Console,
+        *,
+        broker: PrivateMosquitto | None,
+    ) -> None:
+        self._config = config
+        self._broker = broker
+        self._options = options
+        self._places = places
+        self._folder = folder
+        self._console = console
+        self._workers: dict[str, Child] = {}
+        self._edge: dict[str, Child] = {}
+        self._spent_s: dict[str, float] = {}
+        self._interrupts = 0
+        self.began_ns = time.time_ns()
+        address = broker_address(config)
+        self._link = MqttLink(address, name_from(f"replay-{folder.name}"))
+        self._watch = Watch(config.service, self._link)
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[ReplayRun]:
+        """Connect and start every process; whatever happens, none of them stays behind."""
+        before = {number: signal.signal(number, self._asked) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            # All of them load at the same time; frames start when the workers are warm.
+            self._start_workers()
+            self._start_edge()
+            self._connect()
+            self._await_workers()
+            if not self.interrupted:
+                self._begin()
+            yield self
+        finally:
+            for child in self._children():
+                child.kill()
+            self._watch.close()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody wants it to end."""
+        return self._interrupts > 0
+
+    def play(self, lengths: Mapping[str, int | None]) -> None:
+        """Follow the streams until they are complete, or somebody interrupts."""
+        streams = tuple(self._config.streams)
+        with ReplayProgress(self._console, lengths) as progress:
+            while not self.interrupted and not self._watch.complete(streams):
+                self._watch.wait()
+                progress.show(self._watch.streams.values())
+                self._look_after_children()
+        for stream, state in sorted(self._watch.streams.items()):
+            if state.status is SourceStatus.ENDED and state.reason:
+                self._console.print(f"{stream}: {state.reason}", highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        """Let the edge finish what is local, in the order of the chain, then end the workers."""
+        if self.interrupted:
+            self._console.print("stopping when what is under way here is done; Ctrl-C again stops at once")
+        for child in self._edge.values():
+            child.stop(DRAIN_S)
+        for child in self._workers.values():
+            child.stop(WORKER_STOP_S)
+
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds by process, this one included."""
+        children = {child.name: self._spent_s.get(child.name, 0.0) + child.cpu_s for child in self._children()}
+        return {**children, "replay": time.process_time()}
+
+    def peak_rss_bytes(self) -> dict[str, int]:
+        """The largest resident set of each process."""
+        return {child.name: child.peak_rss_bytes for child in self._children()}
+
+    def models(self) -> dict[str, str]:
+        """The models and what they run on, as our processes have said; others may be on the same broker."""
+        ours = {child.name for child in self._children()}
+        said = {
+            stage: models[0]
+            for name, state in self._watch.processes.items()
+            for stage, models in (("edge", state.models), ("cloud", state.models))
+            if name in ours and models and (("detector" in state.stages) == (stage == "edge"))
+        }
+        return dict(sorted(said.items(), reverse=True))
+
+    def _connect(self) -> None:
+        if not self._watch.until(lambda: self.interrupted or self._link.connected, BROKER_S):
+            raise ConfigError("broker.url", f"no broker within {BROKER_S:g} s: {self._link.reason}")
+        if self.interrupted:
+            return
+        address = broker_address(self._config)
+        self._console.print(f"broker at {address}; join with", highlight=False)
+        watch = f"mosquitto_sub -h {address.host} -p {address.port} -t 'tandem/+/+/results'"
+        self._console.print(f"  {watch}", highlight=False, soft_wrap=True)
+
+    def _start_workers(self) -> None:
+        for number in range(1, self._options.workers + 1):
+            self._start_worker(f"worker-{number}")
+
+    def _await_workers(self) -> None:
+        warm = lambda: self.interrupted or self._failed() or self._workers.keys() <= self._watch.workers.keys()  # noqa: E731
+        if not self._watch.until(warm, WARM_S):
+            raise ReplayError(f"no worker was warm within {WARM_S:g} s: see {self._places.logs}", 1)
+        self._look_after_children()
+
+    def _start_worker(self, name: str) -> None:
+        cloud = self._config.cloud.model_copy(update={"worker": name, "threads": self._threads(self._config.cloud)})
+        config = self._config.model_copy(update={"process": name, "cloud": cloud})
+        if name in self._workers:
+            self._spent_s[name] = self._spent_s.get(name, 0.0) + self._workers[name].cpu_s
+        self._workers[name] = self._child(name, ["cloud"], config)
+        self._workers[name].begin()
+
+    def _start_edge(self) -> None:
+        detector = self._config.detector.model_copy(update={"threads": self._threads(self._config.detector)})
+        config = self._config.model_copy(update={"detector": detector})
+        groups = [(stage.value, [stage.value]) for stage in EDGE]
+        if not self._options.split:
+            groups = [("edge", [stage.value for stage in EDGE])]
+        for name, stages in groups:
+            self._edge[name] = self._child(name, stages, config.model_copy(update={"process": name}))
+
+    def _begin(self) -> None:
+        self._watch.forget_streams()
+        self.began_ns = time.time_ns()
+        for child in self._edge.values():
+            child.begin()
+
+    def _threads(self, model: Any) -> int:
+        return model.threads or threads_each(1 + self._options.workers)
+
+    def _child(self, name: str, stages: list[str], config: Config) -> Child:
+        file = self._folder / f"{name}.yaml"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(validated(config.model_dump()).model_dump(mode="json")))
+        return Child(name, stages, file, self._places.logs / f"{name}.log")
+
+    def _children(self) -> list[Child]:
+        return [*self._edge.values(), *self._workers.values()]
+
+    def _failed(self) -> bool:
+        return any(child.ended() for child in self._children())
+
+    def _look_after_children(self) -> None:
+        """A worker that was warm and died is started again, and so is the broker; any other end is the replay's."""
+        if self.interrupted:
+            return
+        if self._broker and not self._broker.running:
+            self._console.print("the broker ended; it is started again")
+            self._broker.restart()
+        for child in self._children():
+            if not child.ended():
+                continue
+            if child.exit_code == 2 or child.name in self._edge or child.name not in self._watch.workers:
+                raise _failure(child)
+            self._console.print(f"{child.name} {child.ending}; it is started again")
+            self._start_worker(child.name)
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._interrupts += 1
+        if self._interrupts > 1:
+            raise SystemExit(INTERRUPTED)
+
+
+def _failure(child: Child) -> ReplayError:
+    """What a replay ends with when a process has ended that it needs."""
+    log = f"(its log: {child.log_file})"
+    if child.exit_code == 2:
+        return ReplayError(f"{child.name}: {child.last_words()} {log}", 2)
+    words = "" if (child.exit_code or 0) < 0 else f": {child.last_words()}"
+    return ReplayError(f"{child.name} {child.ending}{words}; the same command again goes on from there {log}", 1)

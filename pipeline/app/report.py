@@ -1,0 +1,175 @@
+"""What a replay says at its end: for people, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.app.places import Places
+from pipeline.errors import ConfigError
+from pipeline.model import Tally
+from stages.ledger_report import StreamReport, percentile, read_report, span_s
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The sums of a replay.
+
+    Attributes:
+        streams: what the ledger says, by stream.
+        span_s: from this replay's first capture to its last answer, seconds.
+        admitted: the frames of that time.
+        cpu_s: CPU seconds by process.
+        peak_rss_bytes: the largest resident set by process.
+        models: what answered, and what it ran on.
+        places: where the outputs are.
+    """
+
+    streams: Mapping[str, StreamReport]
+    span_s: float
+    admitted: int
+    cpu_s: Mapping[str, float]
+    peak_rss_bytes: Mapping[str, int]
+    models: Mapping[str, str]
+    places: Places
+
+    @classmethod
+    def read(
+        cls,
+        places: Places,
+        since_ns: int,
+        *,
+        cpu_s: Mapping[str, float],
+        peak_rss_bytes: Mapping[str, int],
+        models: Mapping[str, str],
+    ) -> Report:
+        """Read the ledger; rates count frames captured after ``since_ns`` (since the epoch)."""
+        streams = {name: stream for name, stream in read_report(places.ledger).items() if name in places.pictures}
+        seconds, admitted = span_s(places.ledger, since_ns)
+        return cls(streams, seconds, admitted, cpu_s, peak_rss_bytes, models, places)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every frame of every stream is accounted for."""
+        return all(stream.tally.balanced for stream in self.streams.values())
+
+    @property
+    def frames_per_s(self) -> float:
+        """Admitted frames a second."""
+        return self.admitted / self.span_s if self.span_s else 0.0
+
+    @property
+    def upload_ratio(self) -> float:
+        """The part of the admitted frames that was sent to a worker."""
+        admitted = sum(stream.tally.admitted for stream in self.streams.values())
+        return sum(stream.uploaded for stream in self.streams.values()) / admitted if admitted else 0.0
+
+    @property
+    def upload_bytes(self) -> int:
+        """What was sent to workers."""
+        return sum(stream.upload_bytes for stream in self.streams.values())
+
+    def latency_ms(self) -> dict[str, dict[str, float | None]]:
+        """Percentiles from capture to the edge's answer, and to the cloud's."""
+        columns = {
+            "edge": [stream.edge_ms for stream in self.streams.values()],
+            "cloud": [stream.cloud_ms for stream in self.streams.values()],
+        }
+        joined = {name: np.concatenate([np.zeros(0), *parts]) for name, parts in columns.items()}
+        return {
+            name: {"p50": _rounded(percentile(all_ms, 50)), "p99": _rounded(percentile(all_ms, 99))}
+            for name, all_ms in joined.items()
+        }
+
+    def outputs(self) -> dict[str, Any]:
+        """The paths of everything that was written."""
+        streams = {
+            name: {
+                **{part: str(getattr(folders, part)) for part in ("all", "hard_edge", "hard_cloud", "dataset")},
+                "compare": str(self.places.compare(name)) if self.places.compare(name).exists() else None,
+            }
+            for name, folders in self.places.pictures.items()
+        }
+        return {"ledger": str(self.places.ledger), "streams": streams}
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, for programs."""
+        return {
+            "streams": {name: asdict(stream.tally) for name, stream in self.streams.items()},
+            "balanced": self.balanced,
+            "upload": {"ratio": round(self.upload_ratio, 4), "bytes": self.upload_bytes},
+            "frames_per_s": round(self.frames_per_s, 2),
+            "latency_ms": self.latency_ms(),
+            "cpu_s": {name: round(seconds, 3) for name, seconds in self.cpu_s.items()},
+            "peak_rss_bytes": dict(self.peak_rss_bytes),
+            "models": dict(self.models),
+            "outputs": self.outputs(),
+        }
+
+    def write(self, path: Path) -> None:
+        """Write the JSON.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(self.as_json(), indent=2) + "\n")
+        except OSError as error:
+            raise ConfigError("--report", f"{path} cannot be written ({error.strerror}): name another file") from error
+
+    def show(self, console: Console) -> None:
+        """Print it for people."""
+        # As wide as it must be: a terminal that is narrower wraps it, where Rich would cut off names.
+        console.print(
+            _ledger_table(self.streams), width=max(console.width, 16 + 65 * len(self.streams)), soft_wrap=True
+        )
+        for line in self._lines():
+            console.print(line, highlight=False, soft_wrap=True)
+
+    def _lines(self) -> Iterator[str]:
+        latency = self.latency_ms()
+        yield f"ledger    {'balanced' if self.balanced else 'NOT BALANCED'}"
+        yield f"upload    {self.upload_ratio:.1%} of the frames, {_bytes(self.upload_bytes)}"
+        yield f"speed     {self.frames_per_s:.1f} frames/s"
+        for name, text in (("edge", "edge answers"), ("cloud", "cloud answers")):
+            yield f"{text:<14}p50 {_ms(latency[name]['p50'])}, p99 {_ms(latency[name]['p99'])} after capture"
+        yield "cpu       " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.cpu_s.items())
+        yield "models    " + ", ".join(f"{name}: {model}" for name, model in self.models.items())
+        outputs = self.outputs()
+        for name, paths in outputs["streams"].items():
+            for part, path in paths.items():
+                if path:
+                    yield f"outputs   {name} {part}: {path}"
+        yield f"outputs   ledger: {outputs['ledger']}"
+
+
+def _ledger_table(streams: Mapping[str, StreamReport]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("frames", no_wrap=True)
+    for name in streams:
+        table.add_column(name, justify="right", no_wrap=True)
+    for state in (field.name for field in fields(Tally)):
+        table.add_row(state, *(str(getattr(stream.tally, state)) for stream in streams.values()))
+    return table
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} ms"
+
+
+def _bytes(size: int) -> str:
+    power = min(3, int(math.log(size, 1024))) if size else 0
+    return f"{size / 1024**power:.1f} {('bytes', 'KiB', 'MiB', 'GiB')[power]}" if power else f"{size} bytes"

@@ -1,0 +1,197 @@
+"""The command ``tandem``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from pipeline import log
+from pipeline.config import Config, assignment, load, merged, nested
+from pipeline.errors import ConfigError, TandemError
+from pipeline.stage import StageName
+
+app = typer.Typer(
+    name="tandem",
+    help="Joint inference for cameras: a little model at the edge, a big one in the cloud, MQTT between them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="A YAML file; the README has its keys.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="SECTION.KEY=VALUE", help="One setting, e.g. miner.threshold_img=0.9; may be repeated."
+    ),
+]
+
+
+def main() -> NoReturn:
+    """Run a command; errors of Tandem become one line on stderr and an exit code."""
+    try:
+        app()
+    except TandemError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(getattr(error, "exit_code", 2 if isinstance(error, ConfigError) else 1))
+    raise AssertionError("a command exits")
+
+
+@app.command()
+def replay(
+    videos: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="VIDEO", help="A file, a file:// URL, a folder of pictures, or any URL that OpenCV opens."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where all outputs go [tandem-out].")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew: remove the outputs of an earlier run.")] = False,
+    every: Annotated[int | None, typer.Option(metavar="N", help="Take every Nth frame [10].")] = None,
+    fps: Annotated[
+        float | None, typer.Option(metavar="RATE", help="Take about so many frames a second instead.")
+    ] = None,
+    pace: Annotated[
+        str | None, typer.Option(metavar="max|real", help="Read a file as fast as it goes, or in its own time [max].")
+    ] = None,
+    miner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What tells hard frames: IBT, Threshold, CrossEntropy, Random, CloudOnly or EdgeOnly [IBT].",
+        ),
+    ] = None,
+    little: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The edge's model: an ONNX file [the shipped little].")
+    ] = None,
+    big: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The cloud's model: an ONNX file [the shipped big].")
+    ] = None,
+    providers: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help="ONNX Runtime's execution providers, best first [CPUExecutionProvider]."),
+    ] = None,
+    cloud_workers: Annotated[
+        int, typer.Option(min=1, metavar="N", show_default=False, help="How many cloud workers [1].")
+    ] = 1,
+    broker: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Use this running broker, mqtt://HOST:PORT, instead of a private one."),
+    ] = None,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0, max=65535, metavar="PORT", show_default=False, help="The private broker's port [a free one]."
+        ),
+    ] = 0,
+    split: Annotated[bool, typer.Option("--split", help="Run every stage in a process of its own.")] = False,
+    compare: Annotated[
+        bool, typer.Option(show_default=False, help="Make the side-by-side video, or not [compare].")
+    ] = True,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there as JSON.")] = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+) -> None:
+    """Replay videos through edge, broker and cloud worker.
+
+    What an earlier run with the same --out has finished is not done again. Ctrl-C finishes local work and leaves
+    complete outputs; the same command then goes on. It ends with 0 where every frame is accounted for, 1 where not
+    or where a process failed, 2 where the call or the config is wrong, and 130 after Ctrl-C.
+    """
+    from pipeline.app.replay import replay as run_replay  # each command loads only what it needs
+    from pipeline.app.replay_run import Options
+    from pipeline.app.streams import streams_of
+
+    options = {
+        "sink.out": out,
+        "sink.compare": None if compare else False,
+        "reader.every": every,
+        "reader.fps": fps,
+        "reader.pace": pace,
+        "miner.name": miner,
+        "detector.model": little,
+        "cloud.model": big,
+        "detector.providers": providers,
+        "cloud.providers": providers,
+        "broker.url": broker,
+    }
+    loaded = _load(config, options, settings)
+    if videos:
+        loaded = loaded.model_copy(update={"streams": streams_of(videos)})
+    if not loaded.streams:
+        raise ConfigError("VIDEO", "name a video file, a folder of pictures, or a URL")
+    # What this process would tell at "info", it prints.
+    log.configure("replay", level="warning" if loaded.log_level == "info" else loaded.log_level)
+    chosen = Options(None if broker else port, cloud_workers, split, fresh, report)
+    raise typer.Exit(run_replay(loaded, chosen, _console()))
+
+
+@app.command()
+def run(
+    stages: Annotated[
+        list[StageName],
+        typer.Argument(metavar="STAGE", help="reader, detector, miner, uplink, sink (the edge), or cloud (a worker)."),
+    ],
+    config: ConfigFile = None,
+    settings: Settings = None,
+    held: Annotated[bool, typer.Option("--held", hidden=True)] = False,
+) -> None:
+    """Run stages against a broker until SIGTERM.
+
+    It waits for the broker and for sources as long as it takes. After SIGTERM it finishes what is here, without waiting
+    for the cloud, and ends with 0.
+    """
+    from pipeline.app.run import run as run_stages
+
+    loaded = _load(config, {}, settings)
+    log.configure(loaded.process or "-".join(stages), level=loaded.log_level)
+    run_stages(loaded, list(dict.fromkeys(stages)), held=held)
+
+
+@app.command()
+def check(
+    stages: Annotated[
+        list[StageName] | None,
+        typer.Argument(metavar="STAGE", help="What is to run here; all stages if none is named."),
+    ] = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+) -> None:
+    """Try all that a run needs, and say what is wrong.
+
+    It reads the config, opens sources, loads models, looks at folders, and publishes a probe to every topic. It ends
+    with 0 where all is well, else with 2.
+    """
+    from pipeline.app.check import check as run_check
+
+    loaded = _load(config, {}, settings)
+    log.configure("check", level="error")
+    raise typer.Exit(run_check(loaded, stages or list(StageName), _console()))
+
+
+def _console() -> Console:
+    """Standard output; where it is no terminal, nothing is wrapped or cut for its width."""
+    return Console() if sys.stdout.isatty() else Console(width=200)
+
+
+def _load(file: Path | None, options: Mapping[str, Any], settings: Sequence[str] | None) -> Config:
+    """The config with a command's options on top, and ``--set`` above them."""
+    overrides: dict[str, Any] = {}
+    for path, value in options.items():
+        if value is not None:
+            overrides = merged(overrides, nested(path, value))
+    for text in settings or ():
+        overrides = merged(overrides, assignment(text))
+    return load(file, overrides)
+
+
+if __name__ == "__main__":
+    main()

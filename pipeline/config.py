@@ -1,0 +1,266 @@
+"""The config: one typed model, from defaults, a file, the environment and the command line, the last one winning.
+
+Nothing else in Tandem reads the environment. How a file and the environment are written is said in
+``pipeline.settings``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import reprlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.errors import ConfigError
+from pipeline.model import stream_name
+from pipeline.settings import (
+    PREFIX,
+    SEDNA,
+    assignment,
+    from_environment,
+    from_file,
+    merged,
+    nested,
+    nested_at,
+    without_settings,
+)
+
+__all__ = ["PREFIX", "SEDNA", "Config", "assignment", "load", "merged", "nested", "validated", "without_settings"]
+
+Name = Annotated[str, AfterValidator(stream_name)]
+Score = Annotated[float, Field(ge=0, le=1)]
+Quality = Annotated[int, Field(ge=1, le=100)]
+
+
+def _shape(value: object) -> object:
+    """Sedna writes shapes as ``"h,w"``."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",")]
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise ValueError('write height and width as "h,w", e.g. "416,736"')
+    return parts
+
+
+def _list(value: object) -> object:
+    """A list may be written as ``a,b``."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Shape = Annotated[tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]], BeforeValidator(_shape)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_list)]
+
+
+class Section(BaseModel):
+    """A part of the config. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+class BrokerConfig(Section):
+    """Where the broker is."""
+
+    url: str = Field("mqtt://127.0.0.1:1883", description="mqtt://host:port or mqtts://host:port")
+    username: str | None = Field(None, description="the user's name, where the broker asks for one")
+    password_file: Path | None = Field(None, description="a file with the password alone in it")
+    ca_file: Path | None = Field(None, description="the CA's certificate for mqtts; the system's CAs if unset")
+
+
+class StreamConfig(Section):
+    """One camera or file."""
+
+    source: str = Field(
+        coerce_numbers_to_str=True,
+        description="a file, file:// URL, folder of pictures, camera URL, or USB camera number",
+    )
+    every: int | None = Field(None, ge=1, description="as reader.every, for this stream")
+    fps: float | None = Field(None, gt=0, description="as reader.fps, for this stream")
+
+
+class ReaderConfig(Section):
+    """How sources are read."""
+
+    every: int = Field(10, ge=1, description="take every Nth source frame")
+    fps: float | None = Field(None, gt=0, description="take about so many frames a second instead")
+    pace: Literal["max", "real"] = Field("max", description="read a file as fast as it goes, or at its own speed")
+    window: int = Field(8, ge=1, description="frames under way without the sink's word")
+    backlog: int = Field(64, ge=1, description="hard frames of a file that may wait for the cloud")
+    jpeg_quality: Quality = Field(85, description="of the pictures that travel and that dataset/ keeps")
+
+
+class ModelConfig(Section):
+    """A detector."""
+
+    model: str = Field(description="little, big (the shipped ones), or the path of an ONNX file")
+    input_shape: Shape | None = Field(None, description='"h,w" for models with a free input size')
+    confidence: Score = Field(0.3, description="the score from which on a box is reported")
+    floor: Score = Field(0.05, description="the score from which on a miner sees a box")
+    iou: Score = Field(0.6, description="boxes of a class that overlap more are one (NMS)")
+    classes: Names | None = Field(None, description="class names, where the model has none")
+    providers: Names = Field(("CPUExecutionProvider",), description="ONNX Runtime execution providers, best first")
+    threads: int | None = Field(None, ge=1, description="threads of one inference; from the CPU limit if unset")
+
+
+class DetectorConfig(ModelConfig):
+    """The little model at the edge."""
+
+    model: str = Field("little", description="little or big (the shipped ones), or the path of an ONNX file")
+
+
+class MinerConfig(BaseModel):
+    """The hard example miner and its parameters, which each miner checks itself."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field("IBT", description="IBT, Threshold, CrossEntropy, Random, CloudOnly or EdgeOnly")
+
+    @property
+    def parameters(self) -> Mapping[str, object]:
+        """All but the name."""
+        return dict(self.model_extra or {})
+
+
+class OutboxConfig(Section):
+    """The hard examples that wait for their end."""
+
+    budget: ByteSize = Field(ByteSize(1 << 30), description="over it the least hard expire first, e.g. 1GiB")
+    expires_s: float = Field(600, gt=0, description="so long a hard frame waits for the cloud")
+    tries: int = Field(3, ge=1, description="so often a frame may end a worker before it counts as failed")
+
+
+class CloudConfig(ModelConfig):
+    """The big model in the cloud."""
+
+    model: str = Field("big", description="little or big (the shipped ones), or the path of an ONNX file")
+    worker: Name | None = Field(None, description="this worker's name; from host and process if unset")
+    slots: int = Field(4, ge=1, description="frames it wants to hold, shared among its uplinks")
+    queue: int = Field(16, ge=1, description="frames it holds at most; beyond them it answers busy")
+
+
+class SinkConfig(Section):
+    """What is kept, and where."""
+
+    out: Path = Field(Path("tandem-out"), description="the folder of all outputs")
+    all_examples: Path | None = Field(None, description="instead of out/all")
+    hard_edge: Path | None = Field(None, description="instead of out/hard_edge")
+    hard_cloud: Path | None = Field(None, description="instead of out/hard_cloud")
+    state_dir: Path | None = Field(None, description="ledger and dataset; .tandem beside the outputs if those are set")
+    jpeg_quality: Quality = Field(85, description="of the pictures with boxes drawn")
+    compare: bool = Field(True, description="make the side-by-side video after a replay")
+
+
+class Config(Section):
+    """Everything that can be set."""
+
+    service: Name = Field("helmet", description="the joint inference service, a namespace of topics")
+    process: Name | None = Field(None, description="this process's name; from its stages, host and id if unset")
+    streams: dict[Name, StreamConfig] = Field(default_factory=dict, description="the cameras and files, by name")
+    broker: BrokerConfig = BrokerConfig()
+    reader: ReaderConfig = ReaderConfig()
+    detector: DetectorConfig = DetectorConfig()
+    miner: MinerConfig = MinerConfig()
+    outbox: OutboxConfig = OutboxConfig()
+    cloud: CloudConfig = CloudConfig()
+    sink: SinkConfig = SinkConfig()
+    seed: int = Field(0, description="of all randomness that shapes results")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
+
+
+Variables = Mapping[tuple[str, ...], str]
+"""The environment variables that set something, by the path of the setting."""
+
+
+def load(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Put the config together: defaults, then ``file`` (YAML), then the environment, then ``overrides``.
+
+    Raises:
+        ConfigError: it names the field or variable that is wrong and what would be right.
+    """
+    settings = from_file(file) if file else {}
+    variables: dict[tuple[str, ...], str] = {}
+    for path, value, name in from_environment(os.environ):
+        settings = merged(settings, nested_at(path, value))
+        variables[path] = name
+    overrides = overrides or {}
+    return validated(
+        merged(settings, overrides),
+        {path: name for path, name in variables.items() if not _has(overrides, path)},
+    )
+
+
+def validated(settings: Mapping[str, Any], variables: Variables | None = None) -> Config:
+    """The config with these settings alone, whatever the environment says.
+
+    Args:
+        settings: nested settings.
+        variables: who set them, for errors.
+
+    Raises:
+        ConfigError: it names the field or variable that is wrong and what would be right.
+    """
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        raise _config_error(error, variables or {}) from error
+
+
+def _has(settings: Any, path: Sequence[str]) -> bool:
+    for part in path:
+        if not isinstance(settings, Mapping) or part not in settings:
+            return False
+        settings = settings[part]
+    return True
+
+
+def _config_error(error: ValidationError, variables: Variables) -> ConfigError:
+    """The first thing that is wrong, in words that say what would be right; a typo before what is missing for it."""
+    errors = error.errors(include_url=False)
+    first = next((found for found in errors if found["type"] == "extra_forbidden"), errors[0])
+    path = tuple(str(part) for part in first["loc"] if part != "[key]")
+    at, name = next(
+        ((at, name) for at, name in variables.items() if at[: len(path)] == path or path[: len(at)] == at),
+        ((), ""),
+    )
+    field = ".".join((name, *path[len(at) :]) if name else path)
+    if first["type"] == "extra_forbidden":
+        variable = PREFIX if name.startswith(PREFIX) and len(at) >= len(path) else ""
+        return ConfigError(field, f"there is no such setting; {_hint(path, at, variable)}")
+    return ConfigError(field, _words(first))
+
+
+def _hint(path: tuple[str, ...], at: tuple[str, ...], prefix: str) -> str:
+    """What may have been meant, or what there is; as variables where there is a ``prefix``."""
+    known = _known(path[:-1])
+    close = difflib.get_close_matches(path[-1], known, n=1)
+    if not prefix:
+        return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+    names = [
+        prefix + "__".join((*path[:-1], key, *(at[len(path) :] if close else ()))).upper() for key in close or known
+    ]
+    return f"did you mean {names[0]}?" if close else f"known are {', '.join(names)}"
+
+
+def _words(error: ErrorDetails) -> str:
+    if error["type"] == "missing":
+        return "is required, but not set"
+    if error["type"] in ("model_type", "dict_type"):
+        return f"is a section: put keys below it (it is {reprlib.repr(error['input'])})"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to ")[0]
+    return f"{message} (it is {reprlib.repr(error['input'])})"
+
+
+def _known(path: Sequence[str]) -> list[str]:
+    """The settings in the section at ``path``."""
+    section: Any = Config
+    parts = iter(path)
+    for part in parts:
+        section = section.model_fields[part].annotation
+        if get_origin(section) is dict:  # the streams: any name, then the settings of one
+            next(parts, None)
+            section = get_args(section)[1]
+    return list(section.model_fields)

@@ -1,0 +1,74 @@
+"""What the runner needs of a broker. ``broker.mqtt`` and ``broker.memory`` have it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class ContentType(StrEnum):
+    """The MIME types of payloads (MQTT 5, Content Type)."""
+
+    JSON = "application/json"
+    MSGPACK = "application/msgpack"
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One PUBLISH, always at QoS 1.
+
+    Attributes:
+        retain: the broker keeps it for later subscribers; the link publishes it again at each connect.
+        expiry_s: Message Expiry Interval, seconds; None never expires.
+        keep: hold it while the broker is away (the newest of them, bounded), since nobody sends it again.
+    """
+
+    topic: str
+    payload: bytes
+    content_type: ContentType
+    retain: bool = False
+    expiry_s: int | None = None
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEvents:
+    """What a link tells its owner, on the link's own thread: return soon and raise nothing.
+
+    Attributes:
+        received: topic and payload of a message from a subscribed topic.
+        connected: the broker is reached, subscriptions are made.
+        disconnected: the broker is lost, and why; the link goes on trying.
+    """
+
+    received: Callable[[str, bytes], None]
+    connected: Callable[[], None]
+    disconnected: Callable[[str], None]
+
+
+class Link(Protocol):
+    """A connection to a broker that comes back by itself. Every method may be called from any thread.
+
+    Sessions are clean: nothing relies on the broker's memory. At each (re)connect the link subscribes to its filters
+    and publishes its retained packets again. What was under way when a connection broke is lost; the stages send
+    it again.
+    """
+
+    def start(self, filters: Sequence[str], events: LinkEvents, will: Packet | None = None) -> None:
+        """Connect in the background, and go on trying for as long as it takes."""
+
+    def publish(self, packet: Packet) -> None:
+        """Queue a packet; never blocks. While the broker is away, packets without ``keep`` or ``retain`` are dropped.
+
+        Raises:
+            PacketTooLarge: the broker takes no packet of this size.
+        """
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is reached now."""
+
+    def stop(self, flush_s: float) -> None:
+        """Give queued packets up to ``flush_s`` seconds to be acknowledged, then disconnect cleanly."""

@@ -1,0 +1,181 @@
+"""The values that frames, detections and verdicts are made of: frozen, validated once, in columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+STREAM_NAME: Final = re.compile(r"[a-z0-9-]{1,63}")
+RESERVED_NAMES: Final = frozenset({"workers", "stages"})
+MAX_COUNT: Final = 1 << 53
+"""Whole numbers stay below this, so that every reader of JSON, and SQLite, has them exactly."""
+
+
+def stream_name(name: str) -> str:
+    """Return ``name`` if a stream, service or worker may be called so.
+
+    Raises:
+        ValueError: it is reserved or does not match ``[a-z0-9-]{1,63}``.
+    """
+    if not STREAM_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name: use 1 to 63 of a-z, 0-9 and '-'")
+    if name in RESERVED_NAMES:
+        raise ValueError(f"{name!r} is reserved: choose another name")
+    return name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FrameId:
+    """A frame's name: its stream, and the 1-based number of the source frame."""
+
+    stream: str
+    seq: int
+
+    def __post_init__(self) -> None:
+        stream_name(self.stream)
+        if self.seq < 1:
+            raise ValueError(f"seq is {self.seq}, but frames count from 1")
+        if self.seq >= MAX_COUNT:
+            raise ValueError("seq is too large: frames count to 2^53")
+
+    def __str__(self) -> str:
+        return f"{self.stream}/{self.seq}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What a detector saw in one picture, in columns, best score first.
+
+    Attributes:
+        boxes: (N, 4) float32, x1, y1, x2, y2 in source pixels.
+        scores: (N,) float32 in [0, 1].
+        labels: (N,) int32, indices into ``names``.
+        names: the model's class names.
+    """
+
+    boxes: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int32]
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n = len(self.scores)
+        if self.boxes.shape != (n, 4) or self.scores.shape != (n,) or self.labels.shape != (n,):
+            raise ValueError(
+                f"boxes {self.boxes.shape}, scores {self.scores.shape} and labels {self.labels.shape} do not match"
+            )
+        if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
+            raise ValueError("boxes and scores must be finite numbers")
+        if n and not (self.scores.min() >= 0 and self.scores.max() <= 1):
+            raise ValueError(f"scores must lie in 0..1, not {self.scores.min():g}..{self.scores.max():g}")
+        if n and not (self.labels.min() >= 0 and self.labels.max() < len(self.names)):
+            raise ValueError(f"labels must be below {len(self.names)}, the number of class names")
+
+    @classmethod
+    def empty(cls, names: Sequence[str] = ()) -> Detections:
+        """No detections."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32), tuple(names))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def at_least(self, score: float) -> Detections:
+        """Those that score ``score`` or more, in the same order."""
+        keep = self.scores >= np.float32(score)
+        if keep.all():
+            return self
+        return Detections(self.boxes[keep], self.scores[keep], self.labels[keep], self.names)
+
+    @property
+    def best(self) -> float:
+        """The best score, 0 where nothing was seen."""
+        return float(self.scores.max()) if len(self) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a frame is hard, and why.
+
+    Attributes:
+        hard: True sends the frame to the cloud.
+        miner: the name of the miner that decided, e.g. ``IBT``.
+        score: what it measured; higher is harder. None where it measures nothing.
+        threshold: the score from which on a frame is hard. None where there is none.
+        reason: the decision in words, for people.
+    """
+
+    hard: bool
+    miner: str
+    score: float | None
+    threshold: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many source frames a reader has met: ``read = skipped + dropped + admitted``.
+
+    Attributes:
+        read: all that the source gave.
+        skipped: left out by sampling.
+        dropped: sampled, but the window was full (live sources only).
+        admitted: sent into the pipeline.
+    """
+
+    read: int = 0
+    skipped: int = 0
+    dropped: int = 0
+    admitted: int = 0
+
+    def __post_init__(self) -> None:
+        if not all(0 <= count < MAX_COUNT for count in (self.read, self.skipped, self.dropped, self.admitted)):
+            raise ValueError("counts lie in 0 to 2^53")
+        if self.read != self.skipped + self.dropped + self.admitted:
+            raise ValueError(f"{self} does not balance")
+
+
+class Ending(StrEnum):
+    """The final states that an admitted frame may reach."""
+
+    EASY = "easy"
+    CLOUD = "cloud"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What became of every frame of one stream."""
+
+    read: int = 0
+    skipped: int = 0
+    dropped: int = 0
+    admitted: int = 0
+    easy: int = 0
+    cloud: int = 0
+    expired: int = 0
+    failed: int = 0
+    interrupted: int = 0
+    pending: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every frame read, and every frame admitted, is accounted for, and none waits."""
+        ended = self.easy + self.cloud + self.expired + self.failed + self.interrupted
+        return (
+            self.read == self.skipped + self.dropped + self.admitted
+            and self.admitted == ended + self.pending
+            and self.pending >= 0
+        )
+
+
+def name_from(text: str) -> str:
+    """A valid name that is as near to ``text`` as may be."""
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-")
+    return plain if plain and plain not in RESERVED_NAMES else f"x-{plain}"[:63].rstrip("-")

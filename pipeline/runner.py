@@ -1,0 +1,235 @@
+"""The runner hosts stages in one process: a thread and an inbox each, a local bus, and one link to the rest."""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import structlog
+
+from pipeline import wire
+from pipeline.errors import DropMessage, PacketTooLarge
+from pipeline.link import Link, LinkEvents
+from pipeline.messages import (
+    Drain,
+    HardExample,
+    Message,
+    StageState,
+    Tick,
+    Undeliverable,
+    WireMessage,
+)
+from pipeline.routes import ROUTES, filters, stream_of
+from pipeline.stage import Clock, Stage, StageName
+
+log = structlog.get_logger()
+
+TICK_LATE_S: Final = 0.1
+"""A stage whose inbox never empties gets its ``Tick`` at most so late."""
+
+_CHAIN: Final = tuple(StageName)
+
+
+@dataclass(slots=True)
+class Host:
+    """A stage, its inbox and its thread. A reader belongs to one stream, the others serve all."""
+
+    name: StageName
+    stage: Stage
+    stream: str
+    inbox: queue.SimpleQueue[Message | None] = field(default_factory=queue.SimpleQueue)
+    thread: threading.Thread | None = None
+    due_since_s: float = math.inf
+    told_to_drain: bool = False
+
+
+class Runner:
+    """Runs stages until it is told to drain, or one of them fails.
+
+    A message goes over the local bus where a stage of this process takes it, over the link where it is public or
+    nobody here takes it; a stage never knows which. A message that cannot be handled is counted, logged once per
+    topic, and skipped. Whatever else a stage raises ends the process: see ``failure``.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        process: StageState,
+        link: Link,
+        *,
+        worker: str = "",
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Host nothing yet.
+
+        Args:
+            service: the namespace of topics.
+            process: how this process announces itself.
+            link: the connection to the broker, not yet started.
+            worker: the name of the worker that is hosted here, if one is.
+            clock: monotonic seconds.
+        """
+        self._service = service
+        self._process = process
+        self._link = link
+        self._worker = worker
+        self._clock = clock
+        self._hosts: list[Host] = []
+        self._by_name: dict[StageName, list[Host]] = {}
+        self._stopping = threading.Event()
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
+        self._drop_lock = threading.Lock()
+        self.dropped: Counter[str] = Counter()
+        self.failure: BaseException | None = None
+        self.failed = threading.Event()
+
+    def add(self, name: StageName, stage: Stage, stream: str = "") -> None:
+        """Host a stage; ``stream`` is the one that a reader reads."""
+        host = Host(name, stage, stream)
+        self._hosts.append(host)
+        self._by_name.setdefault(name, []).append(host)
+
+    def start(self) -> None:
+        """Connect, and start every stage."""
+        names = frozenset(host.name for host in self._hosts)
+        wanted = filters(self._service, names, self._process.streams, self._worker)
+        will = wire.encode(self._service, replace(self._process, online=False), self._clock())
+        self._link.start(wanted, LinkEvents(self._received, self._connected, self._disconnected), will)
+        self._send(self._process, None)
+        for host in self._hosts:
+            host.thread = threading.Thread(target=self._run, args=(host,), name=host.name, daemon=True)
+            host.thread.start()
+
+    def drain(self, grace_s: float) -> bool:
+        """Let each stage finish what is here, in the order of the chain, then stop and disconnect.
+
+        Returns:
+            Whether every stage was done within ``grace_s`` seconds.
+        """
+        until_s = self._clock() + grace_s
+        done = True
+        for host in sorted(self._hosts, key=lambda host: _CHAIN.index(host.name)):
+            host.inbox.put(Drain())
+            done &= self._drained(host, until_s)
+            host.inbox.put(None)
+            if host.thread:
+                host.thread.join(max(0.1, until_s - self._clock()))
+        self._stopping.set()
+        self._background.shutdown(wait=False, cancel_futures=True)
+        self._send(replace(self._process, online=False), None)
+        self._link.stop(flush_s=2.0)
+        return done
+
+    def deliver(self, name: StageName, message: Message) -> None:
+        """Put a message into the inbox of a stage that is hosted here."""
+        for host in self._hosts:
+            if host.name is name:
+                host.inbox.put(message)
+
+    def submit(self, task: Callable[[], None]) -> None:
+        """Run a task in the background, one after the other; what it raises ends the process.
+
+        Once the stages are drained, nobody waits for it, and nothing is run.
+        """
+        if not self._stopping.is_set():
+            self._background.submit(self._guarded, task)
+
+    def _drained(self, host: Host, until_s: float) -> bool:
+        while self._clock() < until_s and not self.failed.is_set():
+            if host.told_to_drain and host.inbox.empty() and host.stage.drained:
+                return True
+            self.failed.wait(0.01)
+        return False
+
+    def _guarded(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except BaseException as error:  # noqa: BLE001 - the runner's edge: a failure ends the process, loudly
+            self.failure = self.failure or error
+            self.failed.set()
+
+    def _run(self, host: Host) -> None:
+        self._guarded(lambda: self._loop(host))
+
+    def _loop(self, host: Host) -> None:
+        while True:
+            message = self._next(host)
+            if message is None:
+                return
+            try:
+                for follows in host.stage.process(message):
+                    self._dispatch(follows, host)
+            except DropMessage as error:
+                self._drop(host.name, str(error))
+            host.told_to_drain |= isinstance(message, Drain)
+
+    def _next(self, host: Host) -> Message | None:
+        """The next message, or a ``Tick`` where the stage wants one and no message is waiting, or it is overdue."""
+        now_s = self._clock()
+        wait_s = host.stage.wakes_at_s - now_s
+        host.due_since_s = min(host.due_since_s, now_s) if wait_s <= 0 else math.inf
+        try:
+            if now_s - host.due_since_s > TICK_LATE_S:
+                raise queue.Empty  # noqa: TRY301 - as good as empty: messages may not keep time out
+            return host.inbox.get(timeout=min(wait_s, 3600.0)) if wait_s > 0 else host.inbox.get_nowait()
+        except queue.Empty:
+            host.due_since_s = math.inf
+            return Tick(self._clock())
+
+    def _dispatch(self, message: Message, sender: Host) -> None:
+        if type(message) not in ROUTES:
+            raise TypeError(f"{sender.name} may not send {message}")
+        takers = self._takers(message)
+        for host in takers:
+            host.inbox.put(message)
+        if not takers or ROUTES[type(message)].public:
+            self._send(message, sender)  # type: ignore[arg-type]
+
+    def _takers(self, message: Message) -> list[Host]:
+        """The stages here that take a message; the topics of other streams and workers are none of ours."""
+        hosts = [host for name in ROUTES[type(message)].takers for host in self._by_name.get(name, ())]
+        if not hosts:
+            return hosts
+        if isinstance(message, HardExample):
+            return hosts if message.worker == self._worker else []
+        stream = stream_of(message)  # type: ignore[arg-type]
+        if stream and stream not in self._process.streams:
+            return []
+        return [host for host in hosts if host.stream in ("", stream)]
+
+    def _send(self, message: WireMessage, sender: Host | None) -> None:
+        try:
+            self._link.publish(wire.encode(self._service, message, self._clock()))
+        except (PacketTooLarge, DropMessage) as error:
+            log.warning("message_undeliverable", message=type(message).__name__, reason=str(error))
+            if sender:
+                sender.inbox.put(Undeliverable(message, str(error)))
+
+    def _received(self, topic: str, payload: bytes) -> None:
+        try:
+            message = wire.decode(topic, payload, self._clock())
+        except DropMessage as error:
+            self._drop(topic, str(error))
+            return
+        for host in self._takers(message):
+            host.inbox.put(message)
+
+    def _drop(self, where: str, reason: str) -> None:
+        with self._drop_lock:
+            self.dropped[where] += 1
+            first = self.dropped[where] == 1
+        if first:
+            log.warning("message_dropped", where=where, reason=reason)
+
+    def _connected(self) -> None:
+        """The link logs it; nothing else changes here."""
+
+    def _disconnected(self, reason: str) -> None:
+        """The link logs it; what was under way is sent again by the stages."""

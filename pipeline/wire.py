@@ -1,0 +1,187 @@
+"""Every message to bytes and back: JSON for what people read, msgpack for what carries pixels.
+
+Each payload has ``v``, the version of the format; within a version fields are only added, and unknown ones are
+ignored. Arrays travel packed (little-endian float32 and int32), pictures as the JPEG that they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import reprlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgpack
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json, to_jsonable_python
+
+from pipeline.errors import DecodeError, DropMessage
+from pipeline.link import ContentType, Packet
+from pipeline.messages import (
+    CloudAnswer,
+    Detected,
+    Example,
+    Frame,
+    HardExample,
+    NotStored,
+    ReaderProgress,
+    Result,
+    Resume,
+    StageState,
+    State,
+    Store,
+    Stored,
+    UplinkProgress,
+    WireMessage,
+    WorkerState,
+)
+from pipeline.model import MAX_COUNT
+from pipeline.payloads.chain import DetectedPayload, ExamplePayload, FramePayload, StorePayload
+from pipeline.payloads.cloud import CloudAnswerPayload, HardExamplePayload
+from pipeline.payloads.parts import MAX_TEXT, Payload
+from pipeline.payloads.results import ResultPayload
+from pipeline.routes import GONE_EXPIRY_S, ROUTES, WORKER_EXPIRY_S, topic_of
+from pipeline.topics import Kind, Topic, parse
+
+VERSION: Final = 1
+MAX_PAYLOAD_BYTES: Final = 64 << 20
+"""Larger payloads are refused unread."""
+
+MAX_EXPIRY_S: Final = 0xFFFFFFFF
+"""The longest Message Expiry Interval (MQTT 5, 3.3.2.3.3)."""
+
+_MAX_REASON: Final = 300
+"""Errors may quote the payload; a log line takes so many characters of it."""
+_MSGPACK_LIMITS: Final = {"max_str_len": 4 * MAX_TEXT, "max_array_len": 4096, "max_map_len": 256, "max_ext_len": 0}
+
+_WITH_PICTURE: Final[Mapping[Kind, type[Payload[Any]]]] = {
+    Kind.FRAMES: FramePayload,
+    Kind.DETECTED: DetectedPayload,
+    Kind.EXAMPLES: ExamplePayload,
+    Kind.STORE: StorePayload,
+    Kind.HARD: HardExamplePayload,
+}
+_WITH_BOXES: Final[Mapping[Kind, type[Payload[Any]]]] = {
+    Kind.CLOUD_RESULTS: CloudAnswerPayload,
+    Kind.RESULTS: ResultPayload,
+}
+_PAYLOADS: Final[Mapping[type[Any], type[Payload[Any]]]] = {
+    Frame: FramePayload,
+    Detected: DetectedPayload,
+    Example: ExamplePayload,
+    Store: StorePayload,
+    HardExample: HardExamplePayload,
+    CloudAnswer: CloudAnswerPayload,
+    Result: ResultPayload,
+}
+_PLAIN: Final[Mapping[type[Any], TypeAdapter[Any]]] = {
+    plain: TypeAdapter(plain)
+    for plain in (Stored, NotStored, ReaderProgress, UplinkProgress, Resume, State, WorkerState, StageState)
+}
+
+
+def encode(service: str, message: WireMessage, now_s: float) -> Packet:
+    """Make the packet that carries a message; ``now_s`` is this process's monotonic clock."""
+    route = ROUTES[type(message)]
+    kind = _PAYLOADS.get(type(message))
+    body = {"v": VERSION, **(kind.of(message, now_s).model_dump(by_alias=True) if kind else _plain(message))}
+    binary = route.kind in _WITH_PICTURE
+    payload = msgpack.packb(body, default=to_jsonable_python) if binary else to_json(body, inf_nan_mode="null")
+    return Packet(
+        topic=str(topic_of(service, message)),
+        payload=bytes(payload),
+        content_type=ContentType.MSGPACK if binary else ContentType.JSON,
+        retain=route.retain,
+        expiry_s=_expiry_s(message),
+        keep=route.keep,
+    )
+
+
+def decode(topic: str, payload: bytes, now_s: float) -> WireMessage:
+    """Read the message that came on ``topic``.
+
+    Raises:
+        DecodeError: the topic is none of ours, or the payload is malformed, cut short, too large, of another
+            version, or names another stream than its topic.
+    """
+    parsed = parse(topic)
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise DecodeError(topic, f"a payload of {len(payload)} bytes is larger than the {MAX_PAYLOAD_BYTES} taken")
+    try:
+        message = _decode(parsed, payload, now_s)
+    except (ValidationError, ValueError, DropMessage, msgpack.UnpackException) as error:
+        raise DecodeError(topic, _reason(error)) from error
+    if topic_of(parsed.service, message) != parsed:
+        raise DecodeError(topic, f"the payload belongs on {topic_of(parsed.service, message)}")
+    return message
+
+
+def _decode(topic: Topic, payload: bytes, now_s: float) -> WireMessage:
+    if topic.kind in _WITH_PICTURE:
+        body = _checked(msgpack.unpackb(payload, **_MSGPACK_LIMITS))
+        return _message(_WITH_PICTURE[topic.kind], body, now_s)
+    body = _checked(from_json(payload, allow_inf_nan=False))
+    if topic.kind in _WITH_BOXES:
+        return _message(_WITH_BOXES[topic.kind], body, now_s)
+    _whole_numbers_fit(body)
+    text = to_json(_nested(body), inf_nan_mode="null")
+    message: WireMessage = _PLAIN[_PLAIN_TYPE[topic.kind](body)].validate_json(text, strict=True)
+    return message
+
+
+_PLAIN_TYPE: Final[Mapping[Kind, Callable[[Mapping[str, Any]], type[Any]]]] = {
+    Kind.STORED: lambda body: Stored if "files" in body else NotStored,
+    Kind.PROGRESS: lambda body: ReaderProgress if "counts" in body else UplinkProgress,
+    Kind.RESUME: lambda _: Resume,
+    Kind.STATE: lambda _: State,
+    Kind.WORKERS: lambda _: WorkerState,
+    Kind.STAGES: lambda _: StageState,
+}
+
+
+def _message(kind: type[Payload[Any]], body: Mapping[str, Any], now_s: float) -> WireMessage:
+    message: WireMessage = kind.model_validate(body).message(now_s)
+    return message
+
+
+def _checked(body: object) -> Mapping[str, Any]:
+    if not isinstance(body, dict):
+        raise ValueError(f"the payload is {type(body).__name__}, not a map of fields")  # noqa: TRY004 - data, not code
+    version = body.get("v")
+    if version != VERSION or isinstance(version, bool):
+        raise ValueError(f"v is {reprlib.repr(version)}, but this version of Tandem reads {VERSION}")
+    return body
+
+
+def _whole_numbers_fit(value: object) -> None:
+    """Counts and sequence numbers go into SQLite, which takes none beyond 64 bits."""
+    if isinstance(value, int) and abs(value) >= MAX_COUNT:
+        raise ValueError(f"a number of {value.bit_length()} bits is too large")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _whole_numbers_fit(inner)
+
+
+def _plain(message: WireMessage) -> Mapping[str, Any]:
+    body = dataclasses.asdict(message)
+    return {**body.pop("id", {}), **body}
+
+
+def _nested(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**body, "id": {"stream": body.get("stream"), "seq": body.get("seq")}} if "seq" in body else body
+
+
+def _expiry_s(message: WireMessage) -> int | None:
+    if isinstance(message, HardExample):
+        return min(max(1, round(message.expires_s)), MAX_EXPIRY_S)
+    if isinstance(message, WorkerState):
+        return WORKER_EXPIRY_S
+    return GONE_EXPIRY_S if isinstance(message, StageState) and not message.online else None
+
+
+def _reason(error: Exception) -> str:
+    words = str(error) or type(error).__name__
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "payload"
+        words = f"{place}: {first['msg'].removeprefix('Value error, ')}"
+    return words[:_MAX_REASON]

@@ -1,0 +1,184 @@
+"""The cloud worker: it takes hard examples from its uplinks, and answers each with the big model's boxes."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Final, Protocol
+
+from pipeline.errors import DropMessage
+from pipeline.messages import AnswerStatus, CloudAnswer, Drain, HardExample, Inferred, Message, Tick, WorkerState
+from pipeline.model import Detections, FrameId
+from pipeline.stage import Clock
+
+ANNOUNCE_S: Final = 2.0
+"""A worker announces itself so often, and on change."""
+
+UPLINK_SEEN_S: Final = 10.0
+"""An uplink that has sent nothing for so long has no share any more."""
+
+STALLED_S: Final = 60.0
+"""A worker whose inference takes so long says no more that it is there."""
+
+ANSWERS_KEPT: Final = 256
+"""So many answers are kept, to be given again to whoever asks again."""
+
+
+_Key = tuple[FrameId, int]
+
+
+def _key(example: HardExample) -> _Key:
+    """A frame and its picture (CRC-32): the stream may have been started over with another video."""
+    return example.id, zlib.crc32(example.image.jpeg)
+
+
+class Inference(Protocol):
+    """Runs the model, one picture at a time, and hands ``Inferred`` back to the stage when it is done."""
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that is really used."""
+
+    def start(self, example: HardExample) -> None:
+        """Begin with one example; returns at once."""
+
+
+class Cloud:
+    """The stage behind the uplinks.
+
+    It answers ``busy`` at once when its queue is full, ignores the double of a frame that it still holds, and gives
+    the same answer again for one that it has answered.
+    """
+
+    def __init__(
+        self, worker: str, incarnation: str, inference: Inference, clock: Clock, *, slots: int = 4, queue: int = 16
+    ) -> None:
+        """Announce nothing yet: the first ``Tick`` does.
+
+        Args:
+            worker: this worker's name.
+            incarnation: changes with every start.
+            inference: the warm model.
+            clock: monotonic seconds.
+            slots: frames it wants to hold, shared among its uplinks.
+            queue: frames it holds at most.
+        """
+        self._inference = inference
+        self._clock = clock
+        self._slots = slots
+        self._most = max(slots, queue)
+        self._queue: deque[HardExample] = deque()
+        self._attempts: dict[_Key, int] = {}
+        self._answers: OrderedDict[_Key, CloudAnswer] = OrderedDict()
+        self._uplinks: dict[str, float] = {}
+        self._started_s: float | None = None
+        self._announce_due_s = -math.inf
+        self._draining = False
+        self._state = WorkerState(
+            worker, incarnation, slots, slots, 0, 0.0, inference.model, inference.provider, gone=False
+        )
+
+    def process(self, message: Message) -> Iterable[Message]:
+        """Handle one message; an announcement follows where one is due."""
+        now_s = self._clock()
+        return [*self._handle(message, now_s), *self._announcement(now_s)]
+
+    @property
+    def wakes_at_s(self) -> float:
+        """When the next announcement is due."""
+        return math.inf if self._draining else self._announce_due_s
+
+    @property
+    def drained(self) -> bool:
+        """Whether the frame in work is answered; frames that only waited are offered elsewhere."""
+        return self._draining and self._started_s is None
+
+    def _handle(self, message: Message, now_s: float) -> Iterator[Message]:
+        match message:
+            case HardExample():
+                yield from self._offered(message, now_s)
+            case Inferred():
+                yield self._inferred(message, now_s)
+                self._next(now_s)
+            case Drain():
+                self._draining = True
+                while self._queue:
+                    del self._attempts[_key(self._queue.pop())]
+                yield replace(self._state, queue=0, gone=True)
+            case Tick():
+                pass
+            case _:
+                raise DropMessage(f"the cloud worker takes no {type(message).__name__}")
+
+    def _offered(self, example: HardExample, now_s: float) -> Iterator[CloudAnswer]:
+        self._uplinks[example.uplink] = now_s
+        key = _key(example)
+        if key in self._attempts:
+            self._attempts[key] = example.attempt
+        elif key in self._answers:
+            yield replace(self._answers[key], attempt=example.attempt)
+        elif self._draining or len(self._attempts) >= self._most:
+            yield self._answer(example, AnswerStatus.BUSY, "the queue is full")
+        else:
+            self._attempts[key] = example.attempt
+            self._queue.append(example)
+            if self._started_s is None:
+                self._next(now_s)
+
+    def _next(self, now_s: float) -> None:
+        self._started_s = None
+        if self._queue:
+            self._started_s = now_s
+            self._inference.start(self._queue.popleft())
+
+    def _inferred(self, done: Inferred, now_s: float) -> CloudAnswer:
+        key = _key(done.example)
+        example = replace(done.example, attempt=self._attempts.pop(key))
+        if self._started_s is not None:
+            took_ms = (now_s - self._started_s) * 1e3
+            mean_ms = self._state.service_ms
+            self._state = replace(self._state, service_ms=0.8 * mean_ms + 0.2 * took_ms if mean_ms else took_ms)
+        if done.detections is None:
+            return self._answer(example, AnswerStatus.ERROR, done.error)
+        answer = replace(
+            self._answer(example, AnswerStatus.ANSWERED, ""), detections=done.detections, steps_ms=done.steps_ms
+        )
+        self._answers[key] = answer
+        if len(self._answers) > ANSWERS_KEPT:
+            self._answers.popitem(last=False)
+        return answer
+
+    def _answer(self, example: HardExample, status: AnswerStatus, reason: str) -> CloudAnswer:
+        state = self._state
+        return CloudAnswer(
+            example.id,
+            state.worker,
+            state.incarnation,
+            example.attempt,
+            status,
+            Detections.empty(),
+            state.model,
+            reason,
+            {},
+        )
+
+    def _announcement(self, now_s: float) -> Iterator[WorkerState]:
+        if self._draining:
+            return
+        if self._started_s is not None and now_s - self._started_s > STALLED_S:
+            self._announce_due_s = max(self._announce_due_s, now_s + ANNOUNCE_S)
+            return
+        self._uplinks = {name: seen_s for name, seen_s in self._uplinks.items() if now_s - seen_s < UPLINK_SEEN_S}
+        share = max(1, self._slots // max(1, len(self._uplinks)))
+        if share == self._state.share and now_s < self._announce_due_s:
+            return
+        self._announce_due_s = now_s + ANNOUNCE_S
+        self._state = replace(self._state, share=share, queue=len(self._attempts))
+        yield self._state

@@ -1,0 +1,146 @@
+"""What a ledger says when a run is over: the sums of each stream, latencies, and its frames one by one. Reads only."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import ConfigError
+from pipeline.model import Detections, Tally
+from stages.ledger_schema import decode_boxes, translated
+
+_FRAMES: Final = """SELECT seq, media_s, width, height, hard, verdict, ending, reason, edge_boxes, cloud_boxes,
+    edge_files, cloud_files FROM frames WHERE stream = ? ORDER BY seq"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StreamReport:
+    """One stream's sums.
+
+    Attributes:
+        tally: the endings are counted from the rows, so ``balanced`` is a check of the ledger itself.
+        uploaded: how many frames were sent to a worker at least once.
+        upload_bytes: what was sent to workers, every attempt counted.
+        edge_ms: (N,) milliseconds from capture to revision 1, of all frames.
+        cloud_ms: (M,) milliseconds from capture to revision 2, of the frames that the cloud answered.
+    """
+
+    stream: str
+    source: str
+    live: bool
+    tally: Tally
+    uploaded: int
+    upload_bytes: int
+    edge_ms: npt.NDArray[np.float64]
+    cloud_ms: npt.NDArray[np.float64]
+
+    @property
+    def upload_ratio(self) -> float:
+        """The part of the admitted frames that was sent to a worker; 0 where none was admitted."""
+        return self.uploaded / self.tally.admitted if self.tally.admitted else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameRow:
+    """One frame as the ledger has it.
+
+    Attributes:
+        verdict: the miner's reason.
+        ending: easy, cloud, expired, failed or interrupted; None while the cloud may answer.
+        reason: why it ended so, or empty.
+        joint: the final boxes: the cloud's where it answered, else the edge's.
+        files: the folders that have a picture of it.
+    """
+
+    stream: str
+    seq: int
+    media_s: float
+    width: int
+    height: int
+    hard: bool
+    verdict: str
+    ending: str | None
+    reason: str
+    edge: Detections
+    joint: Detections
+    files: frozenset[str]
+
+
+def read_report(path: Path) -> dict[str, StreamReport]:
+    """The sums of every stream in the ledger, by its name, in the order of names. Its owner may go on writing.
+
+    Raises:
+        ConfigError: there is no ledger, or it is damaged.
+        StorageError: it cannot be read now.
+    """
+    with _reading(path) as connection:
+        rows = connection.execute(
+            "SELECT stream, source, live, read, skipped, dropped, admitted, lost FROM streams ORDER BY stream"
+        ).fetchall()
+        return {row[0]: _stream_report(connection, row) for row in rows}
+
+
+def read_frames(path: Path, stream: str) -> Iterator[FrameRow]:
+    """The frames of a stream, in the order of ``seq``; errors as of ``read_report``."""
+    with _reading(path) as connection:
+        for row in connection.execute(_FRAMES, (stream,)):
+            seq, media_s, width, height, hard, verdict, ending, reason, edge_boxes, cloud_boxes, *files = row
+            edge = decode_boxes(edge_boxes)
+            joint = decode_boxes(cloud_boxes) if cloud_boxes is not None else edge
+            have = frozenset(name for text in files if text for name in text.split(","))
+            yield FrameRow(stream, seq, media_s, width, height, bool(hard), verdict, ending, reason, edge, joint, have)
+
+
+def span_s(path: Path, since_ns: int) -> tuple[float, int]:
+    """Seconds from the first capture after ``since_ns`` to the last answer, and how many frames that were."""
+    query = """SELECT min(captured_ns), max(captured_ns + 1e6 * coalesce(cloud_ms, edge_ms)), count(*)
+        FROM frames WHERE captured_ns >= ?"""
+    with _reading(path) as connection:
+        first_ns, last_ns, frames = connection.execute(query, (since_ns,)).fetchone()
+        return ((last_ns - first_ns) / 1e9 if frames else 0.0), frames
+
+
+def percentile(milliseconds: npt.NDArray[np.float64], q: float) -> float | None:
+    """The ``q``-th percentile (0 to 100, linear interpolation), or None of nothing."""
+    return float(np.percentile(milliseconds, q)) if len(milliseconds) else None
+
+
+def _stream_report(connection: sqlite3.Connection, row: tuple[str, str, int, int, int, int, int, int]) -> StreamReport:
+    stream, source, live, read, skipped, dropped, admitted, lost = row
+    query = "SELECT ending, count(*) FROM frames WHERE stream = ? AND ending IS NOT NULL GROUP BY ending"
+    endings: dict[str, int] = dict(connection.execute(query, (stream,)).fetchall())
+    endings["interrupted"] = endings.get("interrupted", 0) + lost
+    pending = admitted - sum(endings.values())
+    sent = "SELECT count(*), coalesce(sum(upload_bytes), 0) FROM frames WHERE stream = ? AND upload_bytes > 0"
+    uploaded, upload_bytes = connection.execute(sent, (stream,)).fetchone()
+    edge = "SELECT edge_ms FROM frames WHERE stream = ? ORDER BY seq"
+    cloud = "SELECT cloud_ms FROM frames WHERE stream = ? AND ending = 'cloud' ORDER BY seq"
+    return StreamReport(
+        stream=stream,
+        source=source,
+        live=bool(live),
+        tally=Tally(read, skipped, dropped, admitted, **endings, pending=pending),
+        uploaded=uploaded,
+        upload_bytes=upload_bytes,
+        edge_ms=np.array(connection.execute(edge, (stream,)).fetchall(), np.float64).reshape(-1),
+        cloud_ms=np.array(connection.execute(cloud, (stream,)).fetchall(), np.float64).reshape(-1),
+    )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    if not path.is_file():
+        raise ConfigError(str(path), "there is no ledger; name the folder that a run wrote with --out")
+    with translated(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+        # Writable, though nothing is written: a reader that may not write leaves SQLite's two side files behind.
+        connection.execute("PRAGMA query_only = ON")
+        # One transaction, so that the sums of a ledger that is being written belong together.
+        connection.execute("BEGIN")
+        yield connection

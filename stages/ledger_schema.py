@@ -1,0 +1,157 @@
+"""The ledger's format on disk: SQLite tables that a person can query with ``sqlite3 ledger.sqlite``.
+
+``streams``, one row a stream: what made it, its reader's counts, and how its frames ended.
+    stream, fingerprint, source, live (0 or 1); reader and uplink: the incarnations last heard;
+    read, skipped, dropped, admitted; easy, cloud, expired, failed, interrupted (``lost`` of these have no row in
+    ``frames``); last_seq: the last number that an earlier reader of a live stream may have used; upload_bytes.
+
+``tally``, a view: the counts of ``streams``, and ``pending``.
+
+``frames``, one row a frame that was stored:
+    stream, seq; ordinal: its place among the admitted frames, from 1;
+    revision (1 or 2, the last stored); ending (easy, cloud, expired, failed, interrupted; NULL while the cloud may
+    answer); reason: why it ended so;
+    hard (0 or 1), miner, score, threshold, verdict (in words);
+    captured_ns (since the epoch), media_s (in the source), width, height (pixels);
+    edge_model, edge_boxes, edge_ms (capture to decision), edge_steps (milliseconds, JSON), edge_files: revision 1;
+    cloud_model, worker, cloud_boxes, cloud_ms, cloud_steps, cloud_files, upload_bytes: revision 2.
+    Boxes are the reported detections as JSON, ``[{"class": "helmet", "score": 0.91, "box": [x1, y1, x2, y2]}]`` in
+    source pixels; cloud_boxes is NULL unless the cloud answered. Files are names of folders, comma-separated.
+
+For example, the frames that the cloud corrected most slowly::
+
+    SELECT stream, seq, cloud_ms, verdict FROM frames WHERE ending = 'cloud' ORDER BY cloud_ms DESC LIMIT 10;
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from pipeline.errors import ConfigError, StorageError
+from pipeline.model import Detections
+
+FORMAT: Final = 1
+"""The ledger's format, in SQLite's ``user_version``."""
+
+_APPLICATION_ID: Final = 0x544E444D
+"""``TNDM``, in SQLite's ``application_id``."""
+
+_TABLES: Final = """
+BEGIN IMMEDIATE;
+CREATE TABLE streams (
+    stream TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, source TEXT NOT NULL, live INTEGER NOT NULL,
+    reader TEXT NOT NULL, uplink TEXT NOT NULL,
+    read INTEGER NOT NULL, skipped INTEGER NOT NULL, dropped INTEGER NOT NULL, admitted INTEGER NOT NULL,
+    easy INTEGER NOT NULL, cloud INTEGER NOT NULL, expired INTEGER NOT NULL, failed INTEGER NOT NULL,
+    interrupted INTEGER NOT NULL, lost INTEGER NOT NULL, last_seq INTEGER NOT NULL, upload_bytes INTEGER NOT NULL
+);
+CREATE TABLE frames (
+    stream TEXT NOT NULL, seq INTEGER NOT NULL, ordinal INTEGER NOT NULL,
+    revision INTEGER NOT NULL, ending TEXT, reason TEXT NOT NULL,
+    hard INTEGER NOT NULL, miner TEXT NOT NULL, score REAL, threshold REAL, verdict TEXT NOT NULL,
+    captured_ns INTEGER NOT NULL, media_s REAL NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+    edge_model TEXT NOT NULL, edge_boxes TEXT NOT NULL, edge_ms REAL NOT NULL, edge_steps TEXT NOT NULL,
+    edge_files TEXT NOT NULL,
+    cloud_model TEXT, worker TEXT, cloud_boxes TEXT, cloud_ms REAL, cloud_steps TEXT, cloud_files TEXT,
+    upload_bytes INTEGER NOT NULL,
+    PRIMARY KEY (stream, seq)
+);
+CREATE INDEX frames_open ON frames (stream, seq) WHERE ending IS NULL;
+CREATE VIEW tally AS SELECT stream, read, skipped, dropped, admitted, easy, cloud, expired, failed, interrupted,
+    admitted - easy - cloud - expired - failed - interrupted AS pending FROM streams;
+PRAGMA application_id = 0x544E444D;
+PRAGMA user_version = 1;
+COMMIT;
+"""
+
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours.
+
+    Raises:
+        StorageError: the disk is full, read-only or broken, or somebody else is writing.
+        ConfigError: the file is damaged, or is no database.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _PASSING:
+            raise StorageError(f"{path} cannot be written: {error}; make room on its disk, writable for us") from error
+        if code in _DAMAGED:
+            raise ConfigError(
+                str(path), f"is no readable ledger: {error}; put it right, choose another --out, or start with --fresh"
+            ) from error
+        raise
+
+
+def prepare(path: Path, connection: sqlite3.Connection) -> None:
+    """Make the tables in a new database, or check that this one is ours.
+
+    Raises:
+        ConfigError: another program wrote it, or a newer Tandem.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if version == 0 and tables == 0:
+        connection.executescript(_TABLES)
+        return
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != _APPLICATION_ID:
+        raise ConfigError(str(path), "is the database of another program; choose another --out")
+    if version != FORMAT:
+        raise ConfigError(
+            str(path),
+            f"has format {version}, but this Tandem knows {FORMAT}: use the Tandem that wrote it, "
+            "choose another --out, or start with --fresh",
+        )
+
+
+def encode_boxes(detections: Detections) -> str:
+    """Detections as JSON: 2 decimals of a pixel, 4 of a score."""
+    columns = zip(detections.labels.tolist(), detections.scores.tolist(), detections.boxes.tolist(), strict=True)
+    return json.dumps(
+        [
+            {"class": detections.names[label], "score": round(score, 4), "box": [round(edge, 2) for edge in box]}
+            for label, score, box in columns
+        ],
+        separators=(",", ":"),
+        ensure_ascii=False,
+    )
+
+
+def decode_boxes(text: str) -> Detections:
+    """What ``encode_boxes`` wrote. The class names are those that occur, sorted, and the labels count among them."""
+    rows = json.loads(text)
+    names = tuple(sorted({row["class"] for row in rows}))
+    return Detections(
+        np.array([row["box"] for row in rows], np.float32).reshape(-1, 4),
+        np.array([row["score"] for row in rows], np.float32),
+        np.array([names.index(row["class"]) for row in rows], np.int32),
+        names,
+    )
+
+
+def encode_steps(steps_ms: Mapping[str, float]) -> str:
+    """Milliseconds by step as JSON."""
+    return json.dumps({name: round(value, 3) for name, value in steps_ms.items()}, separators=(",", ":"))

@@ -1,0 +1,1 @@
+"""Hard example miners: pure functions from detections to a verdict."""

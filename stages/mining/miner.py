@@ -1,0 +1,66 @@
+"""What a miner is: its parameters, typed and checked, and a pure function of what it sees."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.model import Detections, Verdict
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+"""A score or a part of a whole: 0 to 1."""
+
+_DIGITS: Final = 9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What a miner sees of a frame. There is no wall clock in it, and no picture.
+
+    Attributes:
+        media_s: position in the source, seconds.
+        width: of the picture, pixels.
+        height: of the picture, pixels.
+        candidates: everything that the model saw, down to the detector's floor.
+        detections: those of them that are reported.
+        confidence: the score from which on they are.
+    """
+
+    stream: str
+    seq: int
+    media_s: float
+    width: int
+    height: int
+    candidates: Detections
+    detections: Detections
+    confidence: float
+
+
+class Miner(BaseModel):
+    """A hard example miner. Its fields are its parameters; they may come as strings, as Sedna hands them on.
+
+    ``judge`` is a pure function: the same view gets the same verdict, whatever came before.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    name: ClassVar[str]
+    """By which people choose it and verdicts name it."""
+
+    def judge(self, view: View) -> Verdict:
+        """Whether the frame is hard, and why."""
+        raise NotImplementedError
+
+    def verdict(self, *, hard: bool, score: float, threshold: float, reason: str) -> Verdict:
+        """A verdict whose numbers say the same as its decision: hard exactly if score >= threshold.
+
+        Where a formula says "more than", or its terms are rounded, a score may lie on the border or a hair across
+        it; it is then moved to its side of it.
+        """
+        score, threshold = round(score, _DIGITS), round(threshold, _DIGITS)
+        if hard != (score >= threshold):
+            score = threshold if hard else math.nextafter(threshold, -math.inf)
+        return Verdict(hard=hard, miner=self.name, score=score, threshold=threshold, reason=reason)

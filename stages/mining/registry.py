@@ -1,0 +1,83 @@
+"""The miners by name, and how one is made from what people wrote."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, get_args
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from pipeline.errors import ConfigError
+from stages.mining.by_chance import Random
+from stages.mining.constant import CloudOnly, EdgeOnly
+from stages.mining.cross_entropy import CrossEntropy
+from stages.mining.ibt import IBT
+from stages.mining.miner import Miner
+from stages.mining.threshold import Threshold
+
+MINERS: Final[Mapping[str, type[Miner]]] = {
+    "IBT": IBT,
+    "Threshold": Threshold,
+    "CrossEntropy": CrossEntropy,
+    "Random": Random,
+    "CloudOnly": CloudOnly,
+    "EdgeOnly": EdgeOnly,
+}
+"""All miners, by the names that Sedna gave them."""
+
+
+def make_miner(name: str, parameters: Mapping[str, object], seed: int = 0) -> Miner:
+    """The miner of this name with these parameters, the others at their defaults.
+
+    Args:
+        name: a key of ``MINERS``.
+        parameters: its parameters; numbers may be strings, as Sedna hands them on.
+        seed: for miners that draw, unless the parameters have a ``seed``.
+
+    Raises:
+        ConfigError: the name or a parameter is unknown, or a value is none that may be; the text says what may be.
+    """
+    kind = MINERS.get(name)
+    if kind is None:
+        raise ConfigError("miner.name", f"there is no miner {name!r}; {_closest(name, list(MINERS))}")
+    defaults = {"seed": seed} if "seed" in kind.model_fields else {}
+    try:
+        return kind.model_validate({**defaults, **parameters})
+    except ValidationError as error:
+        raise _config_error(kind, error) from error
+
+
+def _config_error(kind: type[Miner], error: ValidationError) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    known = list(kind.model_fields)
+    if not first["loc"]:
+        return ConfigError("miner", str(first["ctx"]["error"]))
+    parameter = str(first["loc"][0])
+    field = f"miner.{parameter}"
+    if first["type"] == "extra_forbidden":
+        remedy = _closest(parameter, known) if known else "it takes none"
+        return ConfigError(field, f"{kind.name} has no parameter {parameter!r}; {remedy}")
+    return ConfigError(field, f"{first['input']!r} is not {_expected(kind.model_fields[parameter])}")
+
+
+def _expected(field: FieldInfo) -> str:
+    """What a parameter takes, in words; the default is an example."""
+    choices = get_args(field.annotation)
+    if choices:
+        return f"one of {', '.join(choices)}; the default is {field.default}"
+    limits: dict[str, Any] = {
+        limit: getattr(rule, limit) for rule in field.metadata for limit in ("ge", "le") if hasattr(rule, limit)
+    }
+    what = "a whole number" if field.annotation is int else "a number"
+    span = f" from {limits['ge']} to {limits['le']}" if limits else ""
+    return f"{what}{span}; the default is {field.default}"
+
+
+def _closest(wrong: str, known: Sequence[str]) -> str:
+    """``did you mean`` the nearest one, and all that are known."""
+    by_lower = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(wrong.lower(), by_lower, n=1)
+    guess = f"did you mean {by_lower[near[0]]!r}? " if near else ""
+    return f"{guess}known are {', '.join(known)}"

@@ -1,0 +1,246 @@
+"""The pictures on disk: every frame with its boxes, and the untouched hard frames with the cloud's labels."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final, Self
+
+import numpy as np
+
+from pipeline.errors import ConfigError, DropMessage
+from pipeline.image import Image, decode_jpeg, encode_jpeg
+from pipeline.messages import Result
+from pipeline.model import Detections, Ending, FrameId
+from stages.lock import OwnerLock
+from stages.vision.draw import draw_boxes, draw_onto
+from stages.whole_files import publish, storage_error
+
+_PICTURE: Final = re.compile(r"[1-9]\d*\.jpeg")
+_LABELS: Final = re.compile(r"[1-9]\d*\.txt|classes\.txt")
+_PART: Final = re.compile(r"\.(?:[1-9]\d*\.(?:jpeg|txt)|classes\.txt|probe)\.part")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFolders:
+    """Where the pictures of one stream go. No two of them may be the same.
+
+    Attributes:
+        all: every frame with its final boxes.
+        hard_edge: every hard frame with the edge's boxes.
+        hard_cloud: the frames that the cloud answered, with its boxes.
+        dataset: the untouched hard frames, and beside them the cloud's boxes in YOLO's text format.
+    """
+
+    all: Path
+    hard_edge: Path
+    hard_cloud: Path
+    dataset: Path
+
+    def __post_init__(self) -> None:
+        paths = [path.resolve() for path in self]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise ConfigError(
+                    str(path), "is given for two outputs, which would overwrite each other; name two folders"
+                )
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter((self.all, self.hard_edge, self.hard_cloud, self.dataset))
+
+    @classmethod
+    def under(cls, out: Path) -> Self:
+        """The four folders by their own names in ``out``."""
+        return cls(*(out / field.name for field in fields(cls)))
+
+    def of(self, stream: str) -> OutputFolders:
+        """A folder for ``stream`` in each of the four."""
+        return OutputFolders(*(path / stream for path in self))
+
+
+def layout(streams: Iterable[str], out: Path, named: OutputFolders | None = None) -> dict[str, OutputFolders]:
+    """The folders of each stream: ``out/all`` and so on, or ``out/{stream}/all`` where there are several streams.
+
+    Args:
+        streams: their names.
+        out: the folder of ``--out``.
+        named: folders that were named one by one, as for Sedna, in place of those in ``out``.
+    """
+    names = tuple(streams)
+    if named is None:
+        return {name: OutputFolders.under(out / name if len(names) > 1 else out) for name in names}
+    return {name: named.of(name) if len(names) > 1 else named for name in names}
+
+
+class FolderOutputs:
+    """An ``OutputStore`` in folders.
+
+    A file is written under a temporary name and renamed, so it is whole or absent whenever the process is killed, and
+    writing it again replaces it. The same result and picture give the same bytes. Nothing is synced: after a power cut
+    the newest pictures may be missing or empty although the ledger, which is synced, has their frames.
+    ``all`` and ``hard_*`` share one file by hard links where the file system has them.
+    """
+
+    def __init__(self, folders: Mapping[str, OutputFolders], quality: int = 85) -> None:
+        """Make the folders, and remove what a process that was killed left half-written.
+
+        Args:
+            folders: by stream; see ``layout``.
+            quality: of the pictures that are drawn on, 1 to 100.
+
+        Raises:
+            ConfigError: a folder cannot be made or written.
+        """
+        self._folders = dict(folders)
+        self._quality = quality
+        self._classes: dict[Path, tuple[str, ...]] = {}
+        for stream in self._folders.values():
+            for folder in stream:
+                check_writable(folder)
+                _remove_parts(folder)
+
+    def edge(self, result: Result, image: Image) -> tuple[str, ...]:
+        """Write revision 1: ``all``, and of a hard frame ``hard_edge`` and ``dataset``; see ``OutputStore``."""
+        to, name = self._to(result.id), f"{result.id.seq}.jpeg"
+        drawn = encode_jpeg(draw_boxes(image.pixels, result.detections), self._quality)
+        if not result.verdict.hard:
+            publish({to.all / name: drawn})
+            return ("all",)
+        publish({to.dataset / name: image.jpeg, to.hard_edge / name: drawn, to.all / name: to.hard_edge / name})
+        return ("all", "hard_edge", "dataset")
+
+    def cloud(self, result: Result, before: tuple[str, ...]) -> tuple[str, ...]:
+        """Write revision 2: where the cloud answered, ``hard_cloud``, ``all`` anew, and the labels in ``dataset``.
+
+        Where somebody took the picture out of ``dataset``, or damaged it, all stays as it is.
+        """
+        if result.ending is not Ending.CLOUD or "dataset" not in before:
+            return tuple(name for name in before if name == "all")
+        to, name = self._to(result.id), f"{result.id.seq}.jpeg"
+        try:
+            pixels = decode_jpeg((to.dataset / name).read_bytes())
+        except (FileNotFoundError, DropMessage):
+            return ("all",)
+        except OSError as error:
+            raise storage_error(to.dataset / name, error) from error
+        drawn = encode_jpeg(draw_onto(pixels, result.detections), self._quality)
+        labels = yolo_labels(
+            result.detections, self._class_names(to.dataset, result.detections), result.width, result.height
+        )
+        publish(
+            {
+                to.dataset / f"{result.id.seq}.txt": labels.encode(),
+                to.hard_cloud / name: drawn,
+                to.all / name: to.hard_cloud / name,
+            }
+        )
+        return ("all", "hard_cloud", "labels")
+
+    def paths(self, frame: FrameId, files: tuple[str, ...]) -> dict[str, str]:
+        """The path of a frame's file in each of the folders ``files``; ``labels`` lies in ``dataset``."""
+        to = self._to(frame)
+        return {
+            name: str(to.dataset / f"{frame.seq}.txt" if name == "labels" else getattr(to, name) / f"{frame.seq}.jpeg")
+            for name in files
+        }
+
+    def _to(self, frame: FrameId) -> OutputFolders:
+        try:
+            return self._folders[frame.stream]
+        except KeyError:
+            raise DropMessage(f"{frame}: this sink has no folder for the stream {frame.stream!r}") from None
+
+    def _class_names(self, dataset: Path, detections: Detections) -> tuple[str, ...]:
+        """The names in ``classes.txt``, to which those that are new have been added at the end."""
+        path = dataset / "classes.txt"
+        if dataset not in self._classes:
+            try:
+                self._classes[dataset] = tuple(path.read_text().splitlines())
+            except FileNotFoundError:
+                self._classes[dataset] = ()
+            except OSError as error:
+                raise storage_error(path, error) from error
+        known = self._classes[dataset]
+        new = tuple(name for name in detections.names if name not in known)
+        if new:
+            publish({path: "".join(f"{name}\n" for name in known + new).encode()})
+            self._classes[dataset] = known + new
+        return self._classes[dataset]
+
+
+def yolo_labels(detections: Detections, names: tuple[str, ...], width: int, height: int) -> str:
+    """Boxes as YOLO's text: a line ``class cx cy w h`` each, relative to the picture, cut off at its edges.
+
+    The format of Ultralytics' detection datasets. ``class`` counts in ``names``. Boxes outside of the picture are left
+    out. Nothing seen gives an empty text, which is a label too: background.
+    """
+    size = np.array((width, height), np.float64)
+    low = np.clip(detections.boxes[:, :2] / size, 0, 1)
+    high = np.clip(detections.boxes[:, 2:] / size, 0, 1)
+    lines = zip(detections.labels.tolist(), (low + high) / 2, high - low, strict=True)
+    return "".join(
+        f"{names.index(detections.names[label])} {cx:.6f} {cy:.6f} {w:.6f} {h:.6f}\n"
+        for label, (cx, cy), (w, h) in lines
+        if w > 0 and h > 0
+    )
+
+
+def remove_outputs(folders: Iterable[OutputFolders], ledger: Path, others: Iterable[Path] = ()) -> None:
+    """Remove what an earlier run wrote, for ``--fresh``: pictures, labels, the ledger, and the files ``others``.
+
+    Files that do not carry a name of ours stay, and so do folders that are not empty then.
+
+    Raises:
+        ConfigError: a process is using the ledger, or a file cannot be removed.
+    """
+    lock = ledger.with_name(ledger.name + ".lock")
+    with OwnerLock(lock, ledger, "tandem --fresh") if ledger.parent.is_dir() else contextlib.nullcontext():
+        _remove_ours(folders, (*(ledger.with_name(ledger.name + end) for end in ("", "-wal", "-shm")), *others))
+
+
+def _remove_ours(folders: Iterable[OutputFolders], files: Iterable[Path]) -> None:
+    for path in files:
+        _unlink(path)
+    for stream in folders:
+        for folder in stream:
+            if not folder.is_dir():
+                continue
+            for path in folder.iterdir():
+                labels = folder == stream.dataset and _LABELS.fullmatch(path.name)
+                if labels or _PICTURE.fullmatch(path.name) or _PART.fullmatch(path.name):
+                    _unlink(path)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            str(path), f"cannot be removed: {error}; remove it yourself, or choose another --out"
+        ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, and write and remove a file in it.
+
+    Raises:
+        ConfigError: that does not work.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe.part"
+        probe.write_bytes(b"x")
+        probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            str(folder), f"cannot be written: {error}; choose another folder, or make it writable"
+        ) from error
+
+
+def _remove_parts(folder: Path) -> None:
+    for path in folder.iterdir():
+        if _PART.fullmatch(path.name):
+            _unlink(path)

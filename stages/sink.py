@@ -1,0 +1,286 @@
+"""The sink: keeps every revision on disk, says so, and owns the ledger and the retained state of each stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from pipeline.errors import DropMessage, StorageError
+from pipeline.image import Image
+from pipeline.messages import (
+    Drain,
+    Message,
+    NotStored,
+    ReaderProgress,
+    Result,
+    Resume,
+    SourceStatus,
+    Store,
+    Stored,
+    Tick,
+    UplinkProgress,
+)
+from pipeline.model import Counts, Ending, FrameId, Tally
+from pipeline.stage import Clock
+from stages.sink_states import States
+
+COMMIT_AT: Final = 16
+"""How many answers may wait for one commit."""
+
+COMMIT_AFTER_S: Final = 0.02
+"""How long an answer may wait for one. Each commit costs a sync of the disk, of which flash has only so many."""
+
+RETRY_FIRST_S: Final = 1.0
+RETRY_MOST_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the ledger has of one frame.
+
+    Attributes:
+        revision: the last one that is stored.
+        final: whether the frame has ended.
+        edge_final: whether it ended with revision 1.
+        edge_files: the folders that revision 1 has a file in.
+        cloud_files: the same for revision 2.
+    """
+
+    revision: int
+    final: bool
+    edge_final: bool
+    edge_files: tuple[str, ...]
+    cloud_files: tuple[str, ...]
+
+
+class LedgerStore(Protocol):
+    """Where the ledger is kept. Nothing is on disk before ``commit`` returns.
+
+    Every method raises ``StorageError`` where the disk takes nothing; then ``rollback`` is called next.
+    """
+
+    def kept(self, frame: FrameId) -> Kept | None:
+        """What is known of a frame, uncommitted rows too."""
+
+    def add(self, result: Result, counts: Counts, files: tuple[str, ...]) -> None:
+        """Record revision 1 of a frame that has no row; ``counts`` are the reader's with this frame in them."""
+
+    def end(self, result: Result, files: tuple[str, ...]) -> None:
+        """Record revision 2 of a frame whose row is not final."""
+
+    def open(self, progress: ReaderProgress) -> Resume:
+        """Where a reader goes on. The same incarnation may ask again."""
+
+    def count(self, progress: ReaderProgress) -> None:
+        """Keep a reader's counts, if they are newer. They may wait for a later commit."""
+
+    def meet(self, progress: UplinkProgress) -> bool:
+        """Learn which uplink this is, and what a new one has lost. Return whether it is new."""
+
+    def tally(self, stream: str) -> Tally:
+        """The newest counts, and the endings that are committed. Cheap."""
+
+    def upload_bytes(self, stream: str) -> int:
+        """What was sent to workers for the frames whose end is committed. Cheap."""
+
+    def commit(self) -> None:
+        """Put all of it on disk."""
+
+    def rollback(self) -> None:
+        """Forget what is not committed."""
+
+
+class OutputStore(Protocol):
+    """Where pictures are kept. Each file appears whole or not at all; writing one again replaces it.
+
+    ``edge`` and ``cloud`` return the folders that have a file now. They raise ``StorageError`` where the disk takes
+    nothing, and ``DropMessage`` where the picture cannot be decoded.
+    """
+
+    def edge(self, result: Result, image: Image) -> tuple[str, ...]:
+        """Write what revision 1 gives."""
+
+    def cloud(self, result: Result, before: tuple[str, ...]) -> tuple[str, ...]:
+        """Write what revision 2 gives; ``before`` is what revision 1 returned."""
+
+    def paths(self, frame: FrameId, files: tuple[str, ...]) -> Mapping[str, str]:
+        """The path of a frame's file in each folder."""
+
+
+_Key = tuple[FrameId, int]
+
+
+class Sink:
+    """Stores revisions, answers ``Stored`` once the ledger has committed them, and says each stream's ``State``.
+
+    Commits are grouped: answers wait until there are ``COMMIT_AT`` of them, or for ``COMMIT_AFTER_S``. A revision
+    that was stored before changes nothing and is answered as before; nothing changes a frame that has ended.
+
+    Where the disk takes nothing, ``NotStored`` is said, and the revision waits here for a retry (1 s, doubled to 30 s).
+    How many can wait is bounded by the windows of those who sent them.
+
+    Attributes:
+        ahead: how many second revisions came before their first was stored; they are ignored, and will be sent again.
+    """
+
+    def __init__(self, ledger: LedgerStore, outputs: OutputStore, clock: Clock) -> None:
+        self.ahead = 0
+        self._ledger = ledger
+        self._outputs = outputs
+        self._clock = clock
+        self._states = States()
+        self._asks: dict[str, ReaderProgress] = {}
+        self._uncommitted: dict[_Key, tuple[Store, Stored]] = {}
+        self._held: dict[_Key, Store] = {}
+        self._told: set[_Key] = set()
+        self._full = ""
+        self._delay_s = RETRY_FIRST_S
+        self._retry_at_s = math.inf
+        self._commit_at_s = math.inf
+        self._draining = False
+
+    def process(self, message: Message) -> Iterable[Message]:
+        """Handle a ``Store``, progress, ``Tick`` or ``Drain``; see ``pipeline.stage.Stage``."""
+        now_s = message.now_s if isinstance(message, Tick) else self._clock()
+        answers: list[Message] = []
+        match message:
+            case Store():
+                answers += self._store(message, now_s)
+            case ReaderProgress():
+                answers += self._hear_reader(message, now_s)
+            case UplinkProgress():
+                answers += self._hear_uplink(message, now_s)
+            case Tick() | Drain():
+                self._draining |= isinstance(message, Drain)
+                answers += self._work(now_s)
+            case _:
+                return answers
+        return answers + self._states.due(self._ledger, self._full, now_s, at_once=self._draining)
+
+    @property
+    def wakes_at_s(self) -> float:
+        """When a commit, a retry or a state is due."""
+        return min(self._commit_at_s, self._retry_at_s, self._states.due_at_s)
+
+    @property
+    def drained(self) -> bool:
+        """After ``Drain``: whether all that came is on disk. It is false for as long as the disk takes nothing."""
+        return self._draining and not (self._uncommitted or self._held or self._asks)
+
+    def _store(self, store: Store, now_s: float) -> list[Message]:
+        key = (store.id, store.result.revision)
+        _check(store)
+        if key in self._uncommitted:
+            return []
+        if key in self._held:
+            return [NotStored(*key, self._full)]
+        try:
+            answers = self._take(key, store)
+        except StorageError as error:
+            self._held[key] = store
+            return self._block(error, now_s)
+        if self._uncommitted:
+            self._commit_at_s = min(self._commit_at_s, now_s + COMMIT_AFTER_S)
+        return answers + self._commit(now_s) if len(self._uncommitted) >= COMMIT_AT else answers
+
+    def _take(self, key: _Key, store: Store) -> list[Message]:
+        kept = self._ledger.kept(store.id)
+        if kept is None and key[1] == 2:
+            self.ahead += 1
+            return []
+        if kept is not None and (kept.final or kept.revision >= key[1]):
+            return self._store_again(key, kept)
+        if kept is None:
+            files = self._outputs.edge(store.result, store.image) if store.image else ()
+            self._ledger.add(store.result, store.counts, files)
+        else:
+            files = self._outputs.cloud(store.result, kept.edge_files)
+            self._ledger.end(store.result, files)
+        stored = Stored(*key, store.result.final, self._outputs.paths(store.id, files))
+        self._uncommitted[key] = (store, stored)
+        return []
+
+    def _store_again(self, key: _Key, kept: Kept) -> list[Message]:
+        if kept.final and (key[0], 1) in self._uncommitted:
+            return []  # a row that is not committed confirms nothing; who asks so early asks again
+        files = kept.edge_files if key[1] == 1 else kept.cloud_files
+        final = kept.edge_final if key[1] == 1 else kept.final
+        return [Stored(*key, final, self._outputs.paths(key[0], files))]
+
+    def _work(self, now_s: float) -> list[Message]:
+        if self._full and (self._draining or now_s >= self._retry_at_s):
+            return self._retry(now_s)
+        return self._commit(now_s) if self._uncommitted or self._asks or self._draining else []
+
+    def _retry(self, now_s: float) -> list[Message]:
+        self._delay_s = min(2 * self._delay_s, RETRY_MOST_S)
+        answers: list[Message] = []
+        try:
+            for key in tuple(self._held):
+                answers += self._take(key, self._held[key])
+                del self._held[key]
+        except StorageError as error:
+            return answers + self._block(error, now_s)
+        return answers + self._commit(now_s)
+
+    def _commit(self, now_s: float) -> list[Message]:
+        try:
+            resumes = [self._ledger.open(ask) for ask in self._asks.values()]
+            self._ledger.commit()
+        except StorageError as error:
+            return self._block(error, now_s)
+        stored = [answer for _, answer in self._uncommitted.values()]
+        for frame, _ in self._uncommitted:
+            self._states.touch(frame.stream)
+        self._told.difference_update(self._uncommitted)
+        self._uncommitted.clear()
+        self._asks.clear()
+        self._commit_at_s = math.inf
+        if self._full and not self._held:
+            self._full, self._delay_s, self._retry_at_s = "", RETRY_FIRST_S, math.inf
+            self._states.touch_all()
+        return [*stored, *resumes]
+
+    def _block(self, error: StorageError, now_s: float) -> list[Message]:
+        # One statement that fails may have undone its whole transaction: all of it waits, in the order it came in.
+        self._ledger.rollback()
+        self._held = {key: store for key, (store, _) in self._uncommitted.items()} | self._held
+        self._uncommitted.clear()
+        self._commit_at_s = math.inf
+        if self._retry_at_s <= now_s or not self._full:
+            self._retry_at_s = now_s + self._delay_s
+        if not self._full:
+            self._states.touch_all()
+        self._full = str(error)
+        untold = [key for key in self._held if key not in self._told]
+        self._told.update(untold)
+        return [NotStored(*key, self._full) for key in untold]
+
+    def _hear_reader(self, progress: ReaderProgress, now_s: float) -> list[Message]:
+        moved = self._states.hear_reader(progress)
+        if progress.status is SourceStatus.OPENING:
+            self._asks[progress.stream] = progress
+        else:
+            self._asks.pop(progress.stream, None)
+            self._ledger.count(progress)
+        return self._commit(now_s) if moved or self._asks else []
+
+    def _hear_uplink(self, progress: UplinkProgress, now_s: float) -> list[Message]:
+        self._states.hear_uplink(progress)
+        try:
+            new = self._ledger.meet(progress)
+        except StorageError as error:
+            return self._block(error, now_s)
+        return self._commit(now_s) if new else []
+
+
+def _check(store: Store) -> None:
+    result = store.result
+    if result.revision not in (1, 2):
+        raise DropMessage(f"{store.id}: revision {result.revision} is neither 1 nor 2")
+    if result.revision == 2 and result.ending is None:
+        raise DropMessage(f"{store.id}: revision 2 without an ending")
+    if result.revision == 1 and store.image is None and result.ending is not Ending.FAILED:
+        raise DropMessage(f"{store.id}: revision 1 without a picture")

@@ -1,0 +1,179 @@
+"""A video file, here or behind a URL."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import cv2
+import structlog
+
+from pipeline.errors import SourceError
+from pipeline.image import Image
+from stages.source import Ended, Passed, Picture, Wanted, every_frame
+from stages.sources.capture import Capture, media_s, open_video, stated_fps
+from stages.sources.sampling import DEFAULT_FPS, Sampling
+
+PASS_AT_MOST: Final = 64
+"""After so many source frames without a picture, ``read`` comes back, so that nobody waits long for it."""
+
+_TOLERANCE_FRAMES: Final = 3
+
+_log = structlog.get_logger()
+
+
+class FileSource:
+    """A video file that is read as fast as it is asked for, every time with the same frames and numbers.
+
+    It decodes what it must (``grab``), and converts to pixels only what is sampled and wanted (``retrieve``). A file
+    that is cut short ends normally, and ``Ended.note`` says how much of it could be read.
+    """
+
+    live = False
+
+    def __init__(
+        self,
+        location: str,
+        sampling: Sampling,
+        *,
+        name: str | None = None,
+        quality: int = 90,
+        wall_ns: Callable[[], int] = time.time_ns,
+        connect: Callable[[str], Capture] = open_video,
+    ) -> None:
+        """Read the file at ``location``: an absolute path or a URL.
+
+        Args:
+            location: where the file is, as OpenCV takes it.
+            sampling: which frames become pictures.
+            name: what to call it in messages, ``location`` if None.
+            quality: the JPEG quality (1 to 100) of pictures that must leave this process.
+            wall_ns: the wall clock.
+            connect: opens the file.
+        """
+        self.name = name or location
+        self.fps: float | None = None
+        self.length: int | None = None
+        self._location = location
+        self._sampling = sampling
+        self._quality = quality
+        self._wall_ns = wall_ns
+        self._connect = connect
+        self._capture: Capture | None = None
+        self._wanted: Wanted = every_frame
+        self._seq = 0
+        self._first_seq = 1
+        self._ahead = False
+        self._last_s = 0.0
+
+    def open(self, first_seq: int = 1, wanted: Wanted = every_frame) -> None:
+        """Open the file and look at its first frame.
+
+        Raises:
+            SourceError: it is missing, empty, a folder, not readable, or no video that FFmpeg knows.
+        """
+        self.close()
+        if "://" not in self._location:
+            _check_file(Path(self._location), self.name)
+        try:
+            capture = self._connect(self._location)
+        except SourceError as error:
+            raise SourceError(self._unplayable()) from error
+        if not capture.grab():
+            capture.release()
+            raise SourceError(self._unplayable())
+        self._capture, self._ahead, self._wanted = capture, True, wanted
+        self._seq, self._first_seq, self._last_s = first_seq - 1, first_seq, 0.0
+        self.fps = stated_fps(capture)
+        self.length = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT))) or None
+
+    def read(self) -> Picture | Passed | Ended:
+        """The next sampled and wanted picture, or the end."""
+        skipped = done = 0
+        for _ in range(PASS_AT_MOST):
+            if not self._advance():
+                return Ended(Passed(skipped, done=done), self._note())
+            if not self._sampling.takes(self._seq, self.fps or DEFAULT_FPS):
+                skipped += 1
+            elif not self._wanted(self._seq):
+                done += 1
+            elif (picture := self._picture(Passed(skipped, done=done))) is not None:
+                return picture
+            else:
+                skipped += 1
+        return Passed(skipped, done=done)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._capture is not None:
+            self._capture.release()
+        self._capture = None
+
+    def _advance(self) -> bool:
+        if self._capture is None:
+            return False
+        if not self._ahead and not self._capture.grab():
+            return False
+        self._ahead = False
+        self._seq += 1
+        self._last_s = max(self._last_s, self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        return True
+
+    def _picture(self, passed: Passed) -> Picture | None:
+        assert self._capture is not None  # noqa: S101 - there is a frame, so it is open
+        ok, pixels = self._capture.retrieve()
+        if not ok:
+            _log.warning("frame_unreadable", source=self.name, seq=self._seq)
+            return None
+        image = Image(pixels=pixels, quality=self._quality)
+        return Picture(self._seq, image, self._wall_ns(), media_s(self._seq, self.fps), 0.0, passed)
+
+    def _note(self) -> str:
+        notes = [] if self.fps else [f"{self.name} states no frame rate: {DEFAULT_FPS:g} frames per second are assumed"]
+        if self._capture is not None and (stated := self._cut_short(self._capture)):
+            read = self._seq - self._first_seq + 1
+            notes.append(
+                f"{self.name} is cut short or damaged: {read} of the {stated} frames that it states could be read; "
+                "copy it anew if you need the rest"
+            )
+        return "; ".join(notes)
+
+    def _cut_short(self, capture: Capture) -> int:
+        """How many frames the container states, if much of them is missing, by number and by time; else 0.
+
+        Some containers state twice the frames that they have, so the number alone proves nothing.
+        """
+        stated = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if self.fps is None or stated - (self._seq - self._first_seq + 1) < _TOLERANCE_FRAMES:
+            return 0
+        return stated if (stated - _TOLERANCE_FRAMES) / self.fps > self._last_s else 0
+
+    def _unplayable(self) -> str:
+        if "://" in self._location:
+            return f"{self.name} gives no video; check that the address is right and reachable, or download the file"
+        return (
+            f"{self.name} is no video that can be read: it is damaged, or of an unknown kind; "
+            "try it in a player, or convert it with: ffmpeg -i FILE good.mp4"
+        )
+
+
+def _check_file(path: Path, name: str) -> None:
+    """Say plainly what FFmpeg would not.
+
+    Raises:
+        SourceError: there is no file that could be read.
+    """
+    try:
+        size_bytes = path.stat().st_size
+    except OSError as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise SourceError(f"{name} {reason}; check the path ({path})") from error
+    if path.is_dir():
+        raise SourceError(f"{name} is a folder; name a video file in it, or a folder of pictures")
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"{name} may not be read by this user; change its permissions: chmod a+r {path}")
+    if size_bytes == 0:
+        raise SourceError(f"{name} is empty (0 bytes); copy or record it anew")

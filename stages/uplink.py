@@ -1,0 +1,382 @@
+"""The uplink: it answers easy frames at once, takes hard ones to the cloud, and alone decides how they end."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from pipeline.errors import DropMessage
+from pipeline.messages import (
+    AnswerStatus,
+    CloudAnswer,
+    Drain,
+    Example,
+    HardExample,
+    Message,
+    NotStored,
+    Result,
+    Store,
+    Stored,
+    Tick,
+    Undeliverable,
+    WorkerState,
+)
+from pipeline.model import Detections, Ending, FrameId
+from pipeline.stage import Clock
+from stages import revisions
+from stages.held import Held, Timers
+from stages.outbox import OutboxStore, Waiting
+from stages.round_trips import RoundTrips
+from stages.uplink_report import UplinkReport
+from stages.workers import Workers
+
+RESEND_S: Final = 5.0
+"""What the sink lacks of a decided frame is sent again after so long, doubled each time."""
+
+RESEND_MOST_S: Final = 60.0
+
+ENDED_KEPT: Final = 256
+"""Revision 1 is kept of so many frames that need nothing more from here, to be given again if one comes again."""
+
+
+class Uplink:
+    """The stage between miner and sink.
+
+    An easy example passes through. A hard one passes on when it is in the outbox, so that "revision 1 is stored" means
+    "the outbox has it". Its revision 2 is decided once: ``cloud`` with a worker's boxes, ``expired`` or ``failed`` with
+    the edge's. What comes later is counted as late and changes nothing. The decision is kept and sent to the sink
+    until the sink has stored it.
+    """
+
+    def __init__(
+        self,
+        process: str,
+        incarnation: str,
+        outbox: OutboxStore,
+        clock: Clock,
+        *,
+        streams: Iterable[str],
+        expires_s: float = 600,
+        budget_bytes: int = 1 << 30,
+        tries: int = 3,
+        seed: int = 0,
+    ) -> None:
+        """Take up what the outbox has kept.
+
+        Args:
+            process: this process's name; workers tell their uplinks apart by it.
+            incarnation: changes with every start.
+            outbox: where hard examples wait.
+            clock: monotonic seconds.
+            streams: the streams whose uplink this is.
+            expires_s: so long a hard frame waits for the cloud.
+            budget_bytes: so much the outbox may hold; over it the least hard expire.
+            tries: so many workers a frame may end before it counts as failed.
+            seed: of the choice among workers.
+        """
+        self._process = process
+        self._incarnation = incarnation
+        self._outbox = outbox
+        self._clock = clock
+        self._expires_s = expires_s
+        self._budget_bytes = budget_bytes
+        self._tries = tries
+        self._workers = Workers(seed)
+        self._trips = RoundTrips()
+        self._held: dict[FrameId, Held] = {}
+        self._held_bytes = 0
+        self._queue: deque[FrameId] = deque()
+        self._ended: OrderedDict[FrameId, Result] = OrderedDict()
+        self._timers = Timers()
+        self._draining = False
+        self._unsaid = tuple(self._recovered(outbox.entries()))
+        self._report = UplinkReport(incarnation, streams, (held.id for held in self._unsaid))
+
+    def process(self, message: Message) -> Iterable[Message]:
+        """Handle one message; offers follow wherever a worker has credit."""
+        now_s = self._clock()
+        out = [*self._say_recovered(now_s), *self._handle(message, now_s), *self._offers(now_s)]
+        if out or not isinstance(message, Tick):
+            self._report.changed()
+        out.extend(self._report.due(now_s, self._held, self._workers))
+        return out
+
+    @property
+    def wakes_at_s(self) -> float:
+        """The next deadline, silence or report."""
+        return min(self._timers.next_s, self._workers.wakes_at_s(self._clock()), self._report.wakes_at_s)
+
+    @property
+    def drained(self) -> bool:
+        """Whether every hard frame has its revision 1 on disk, and revision 2 where it is decided.
+
+        Easy frames are the reader's to hold, and frames that wait for the cloud stay in the outbox.
+        """
+        return all(held.stored and held.waiting.decided is None for held in self._held.values())
+
+    def _handle(self, message: Message, now_s: float) -> Iterator[Message]:
+        match message:
+            case Example():
+                yield from self._example(message, now_s)
+            case CloudAnswer():
+                yield from self._answer(message, now_s)
+            case Stored():
+                yield from self._stored(message, now_s)
+            case NotStored():
+                self._not_stored(message.id, now_s)
+            case WorkerState():
+                yield from self._announced(message, now_s)
+            case Undeliverable():
+                yield from self._undeliverable(message, now_s)
+            case Tick():
+                yield from self._tick(now_s)
+            case Drain():
+                self._draining = True
+                yield from (held.waiting.store for held in self._held.values() if not held.stored)
+            case _:
+                raise DropMessage(f"the uplink takes no {type(message).__name__}")
+
+    # From the miner: revision 1.
+
+    def _example(self, example: Example, now_s: float) -> Iterator[Message]:
+        """Answer a frame; one that comes again gets the same answer, which the public has already."""
+        frame = example.detected.frame
+        held = self._held.get(example.id)
+        known = held.waiting.store.result if held else self._ended.get(example.id)
+        result = known or revisions.first(example, now_s)
+        if known is None and example.verdict.hard:
+            self._hold(Store(result, frame.image.encoded_only(), frame.counts), frame.born_s)
+        elif known is None:
+            self._end(result)
+        if known is None:
+            yield result
+        yield Store(result, None if result.ending is Ending.FAILED else frame.image, frame.counts)
+        yield from self._over_budget(now_s)
+
+    def _hold(self, store: Store, born_s: float) -> None:
+        held = Held(Waiting(store), born_s, queued=True)
+        self._outbox.put(held.waiting)
+        self._held[held.id] = held
+        self._held_bytes += held.waiting.size_bytes
+        self._queue.append(held.id)
+        self._timers.set(held.id, born_s + self._expires_s)
+
+    def _end(self, first: Result) -> None:
+        self._ended[first.id] = first
+        if len(self._ended) > ENDED_KEPT:
+            self._ended.popitem(last=False)
+
+    def _recovered(self, entries: Iterable[Waiting]) -> Iterator[Held]:
+        """Go on with what the outbox has kept."""
+        now_s = self._clock()
+        for waiting in entries:
+            decided = waiting.decided is not None
+            held = Held(waiting, now_s, queued=not decided, stored=decided and waiting.store.image is None)
+            self._held[held.id] = held
+            self._timers.set(held.id, now_s + self._expires_s)
+            if not decided:
+                self._held_bytes += waiting.size_bytes
+                self._queue.append(held.id)
+            yield held
+
+    def _say_recovered(self, now_s: float) -> Iterator[Message]:
+        """Say once more what was kept: nobody knows how much of it was heard before the process ended."""
+        recovered, self._unsaid = self._unsaid, ()
+        for held in recovered:
+            yield held.waiting.decided or held.waiting.store.result
+            yield self._down(held, now_s) if held.waiting.decided else held.waiting.store
+
+    # To the workers and back.
+
+    def _offers(self, now_s: float) -> Iterator[HardExample]:
+        while self._queue and not self._draining:
+            held = self._held.get(self._queue[0])
+            if held is None or held.waiting.decided:
+                self._queue.popleft()
+                continue
+            worker = self._workers.choose(now_s)
+            if worker is None:
+                return
+            self._queue.popleft()
+            held.queued = False
+            worker.holds[held.id] = None
+            yield self._offer(held, worker.state.worker, now_s)
+
+    def _offer(self, held: Held, worker: str, now_s: float) -> HardExample:
+        store = held.waiting.store
+        assert store.image is not None  # noqa: S101 - a hard example always has its picture
+        held.attempt += 1
+        held.offered_s = now_s
+        held.workers |= {worker}
+        held.uploaded_bytes += held.waiting.size_bytes
+        expires_at_s = held.born_s + self._expires_s
+        self._timers.set(held.id, min(now_s + self._trips.timeout_s(held.attempt), expires_at_s))
+        return HardExample(
+            held.id,
+            worker,
+            self._process,
+            held.attempt,
+            max(1.0, expires_at_s - now_s),
+            store.image,
+            store.result.detections,
+            store.result.verdict,
+        )
+
+    def _answer(self, answer: CloudAnswer, now_s: float) -> Iterator[Message]:
+        if answer.status is not AnswerStatus.BUSY:
+            self._workers.heard(answer.worker, answer.incarnation, now_s)
+        held = self._held.get(answer.id)
+        if held is None or held.waiting.decided or answer.worker not in held.workers:
+            if answer.status is AnswerStatus.ANSWERED:
+                self._report.late(answer.id)
+        elif answer.status is AnswerStatus.ANSWERED:
+            if held.attempt == 1:
+                self._trips.measured(now_s - held.offered_s)
+            yield from self._decide(held, Ending.CLOUD, "", now_s, answer)
+        elif answer.attempt == held.attempt and not held.queued:
+            if answer.status is AnswerStatus.BUSY:
+                self._workers.busy(answer.worker, now_s)
+            else:
+                yield from self._tried(held, f"worker {answer.worker}: {answer.reason}", now_s)
+            self._again(held.id)
+
+    def _announced(self, state: WorkerState, now_s: float) -> Iterator[Message]:
+        """Take an announcement. A worker that was started anew may have been ended by the frame it had in work."""
+        left, suspect = self._workers.announced(state, now_s)
+        for frame in reversed(left):
+            self._again(frame)
+        held = self._held.get(suspect) if suspect else None
+        if held and not held.waiting.decided:
+            yield from self._tried(held, f"worker {state.worker} ended while it had this frame in work", now_s)
+
+    def _again(self, frame: FrameId) -> None:
+        """Offer a frame again, before those that were never offered."""
+        held = self._held.get(frame)
+        if held is None or held.waiting.decided or held.queued:
+            return
+        self._workers.released(frame)
+        held.queued = True
+        self._queue.appendleft(frame)
+        self._timers.set(held.id, held.born_s + self._expires_s)
+
+    def _tried(self, held: Held, reason: str, now_s: float) -> Iterator[Message]:
+        held.waiting = replace(held.waiting, tries=held.waiting.tries + 1)
+        if held.waiting.tries >= self._tries:
+            yield from self._decide(held, Ending.FAILED, f"tried {held.waiting.tries} times; {reason}", now_s)
+        else:
+            self._outbox.put(held.waiting)
+
+    # Decided once, sent until it is stored.
+
+    def _decide(
+        self, held: Held, ending: Ending, reason: str, now_s: float, answer: CloudAnswer | None = None
+    ) -> Iterator[Message]:
+        decided = revisions.second(held, ending, reason, now_s, answer)
+        self._held_bytes -= held.waiting.size_bytes
+        self._workers.released(held.id)
+        self._keep(held, decided)
+        yield decided
+        if held.stored:
+            yield self._down(held, now_s)
+        else:
+            self._timers.set(held.id, now_s + RESEND_S)
+
+    def _keep(self, held: Held, decided: Result) -> None:
+        """Put a decided frame into the outbox; its picture goes once revision 1 is stored."""
+        store = replace(held.waiting.store, image=None) if held.stored else held.waiting.store
+        held.waiting = replace(held.waiting, store=store, decided=decided)
+        self._outbox.put(held.waiting)
+
+    def _down(self, held: Held, now_s: float) -> Store:
+        """What the sink lacks of a decided frame; it may have revision 1 without our knowing, and answers again."""
+        assert held.waiting.decided is not None  # noqa: S101 - before it is decided, nothing is due to the sink
+        self._timers.set(held.id, now_s + min(RESEND_MOST_S, RESEND_S * 2 ** min(held.sends, 8)))
+        held.sends += 1
+        return Store(held.waiting.decided, None, held.waiting.store.counts) if held.stored else held.waiting.store
+
+    def _stored(self, stored: Stored, now_s: float) -> Iterator[Message]:
+        held = self._held.get(stored.id)
+        if held is None:
+            return
+        if stored.revision == 2 or stored.final:
+            self._drop(held)
+        elif not held.stored:
+            held.stored, held.sends = True, 0
+            if held.waiting.decided:
+                self._keep(held, held.waiting.decided)
+                yield self._down(held, now_s)
+
+    def _not_stored(self, frame: FrameId, now_s: float) -> None:
+        """The sink goes on trying; it is asked again from time to time, since its word may be lost."""
+        held = self._held.get(frame)
+        if held and held.waiting.decided:
+            self._timers.set(frame, now_s + RESEND_MOST_S)
+
+    def _drop(self, held: Held) -> None:
+        self._end(held.waiting.store.result)
+        self._outbox.remove(held.id)
+        self._workers.released(held.id)
+        self._timers.set(held.id, math.inf)
+        if held.waiting.decided is None:
+            self._held_bytes -= held.waiting.size_bytes
+        del self._held[held.id]
+
+    def _over_budget(self, now_s: float) -> Iterator[Message]:
+        while self._held_bytes > self._budget_bytes:
+            waiting = [held for held in self._held.values() if not held.waiting.decided]
+            if not waiting:
+                return
+            least = min(waiting, key=lambda held: held.waiting.store.result.verdict.score or 0.0)
+            reason = f"the outbox is over its budget of {self._budget_bytes} bytes, and this was its least hard frame"
+            yield from self._decide(least, Ending.EXPIRED, reason, now_s)
+
+    def _undeliverable(self, message: Undeliverable, now_s: float) -> Iterator[Message]:
+        refused = message.message
+        if isinstance(refused, HardExample):
+            held = self._held.get(refused.id)
+            if held and not held.waiting.decided:
+                yield from self._decide(held, Ending.FAILED, message.reason, now_s)
+        elif isinstance(refused, Store) and refused.result.ending is not Ending.FAILED:
+            yield from self._too_large(refused, message.reason, now_s)
+
+    def _too_large(self, store: Store, reason: str, now_s: float) -> Iterator[Message]:
+        """A revision that never reaches the sink ends as failed, without its boxes and its picture."""
+        result = replace(
+            store.result, ending=Ending.FAILED, reason=reason, detections=Detections.empty(), source="edge"
+        )
+        held = self._held.get(store.id)
+        if result.revision == 1:
+            if held:
+                self._drop(held)
+            self._end(result)
+            yield result
+            yield Store(result, None, store.counts)
+        elif held and held.waiting.decided:
+            self._keep(held, result)
+            yield result
+            yield self._down(held, now_s)
+
+    # Time.
+
+    def _tick(self, now_s: float) -> Iterator[Message]:
+        alive = len(self._workers)
+        for frame in reversed(self._workers.silent(now_s)):
+            self._again(frame)
+        for frame in self._timers.due(now_s):
+            yield from self._due(self._held[frame], now_s)
+        if len(self._workers) != alive:
+            self._report.changed()
+
+    def _due(self, held: Held, now_s: float) -> Iterator[Message]:
+        if held.waiting.decided:
+            yield self._down(held, now_s)
+        elif now_s >= held.born_s + self._expires_s:
+            reason = f"no answer from the cloud within {self._expires_s:g} s"
+            yield from self._decide(held, Ending.EXPIRED, reason, now_s)
+        else:
+            self._trips.lost(held.attempt)
+            self._again(held.id)
+            self._report.changed()

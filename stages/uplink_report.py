@@ -1,0 +1,68 @@
+"""What an uplink tells the sink of itself: how much it holds, for whom it waits."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from pipeline.messages import UplinkProgress
+from pipeline.model import FrameId
+from stages.workers import Workers
+
+PROGRESS_S: Final = 1.0
+"""The shortest time between two reports."""
+
+
+class UplinkReport:
+    """The reports of an uplink: at once, then once a second at most, and only of streams where something changed."""
+
+    def __init__(self, incarnation: str, streams: Iterable[str], recovered: Iterable[FrameId]) -> None:
+        """Report on ``streams``, and on those that ``recovered`` frames belong to."""
+        self._incarnation = incarnation
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for frame in recovered:
+            found[frame.stream].append(frame.seq)
+        self._recovered = {stream: tuple(found[stream]) for stream in dict.fromkeys((*streams, *found))}
+        self._late: Counter[str] = Counter()
+        self._said: dict[str, UplinkProgress] = {}
+        self._due_s = -math.inf
+        self._changed = True
+
+    def changed(self) -> None:
+        """Something may be different from the last report."""
+        self._changed = True
+
+    def late(self, frame: FrameId) -> None:
+        """An answer came after the decision."""
+        self._late[frame.stream] += 1
+
+    @property
+    def wakes_at_s(self) -> float:
+        """When the next report is due."""
+        return self._due_s if self._changed else math.inf
+
+    def due(self, now_s: float, held: Iterable[FrameId], workers: Workers) -> Iterator[UplinkProgress]:
+        """The reports that are due now."""
+        if not self._changed or now_s < self._due_s:
+            return
+        self._due_s = now_s + PROGRESS_S
+        self._changed = False
+        offered = workers.offered
+        under_way = Counter(frame.stream for frame in offered)
+        queued = Counter(frame.stream for frame in held if frame not in offered)
+        for stream, recovered in self._recovered.items():
+            progress = UplinkProgress(
+                stream,
+                self._incarnation,
+                recovered,
+                queued[stream],
+                under_way[stream],
+                len(workers),
+                self._late[stream],
+                "" if len(workers) or not queued[stream] else "no worker is there",
+            )
+            if progress != self._said.get(stream):
+                self._said[stream] = progress
+                yield progress

@@ -1,0 +1,1 @@
+"""Pictures in and out of detectors: letterbox, heads, NMS, drawing. Pure functions."""

@@ -1,0 +1,1 @@
+"""Heads: how the outputs of detectors are told apart and read. ``resolve`` has the rule."""

@@ -1,0 +1,32 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The clips and labelled photographs of the development machines, which are not part of the project."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "video").is_dir():
+        pytest.skip("needs the clips and photographs in ../shared, which are not part of the project")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> str:
+    """The path of the Mosquitto broker. A missing one skips locally and fails in CI."""
+    found = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if found is None:
+        reason = "needs Mosquitto: apt-get install mosquitto"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found

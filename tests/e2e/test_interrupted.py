@@ -1,0 +1,127 @@
+"""A replay that is interrupted, or whose processes die: nothing is lost, and the same command goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import cv2
+import pytest
+
+from tests.e2e.user import SEQS, SETTINGS, STREAM, Out, Replay, Tandem, alive, balances, until
+
+pytestmark = pytest.mark.mosquitto
+
+SLOWLY = ("--pace", "real")
+"""The clip takes two seconds, so that there is a middle."""
+
+
+@pytest.fixture
+def command(clip: object) -> tuple[str, ...]:
+    """The replay that ``undisturbed`` did."""
+    return ("replay", str(clip), "--out", "out", *SETTINGS)
+
+
+@pytest.fixture
+def out(tandem: Tandem) -> Out:
+    """What it writes."""
+    return Out(tandem.folder / "out")
+
+
+def goes_on_as_if_undisturbed(tandem: Tandem, command: tuple[str, ...], out: Out, undisturbed: Replay) -> None:
+    """The same command again ends with the pictures and the ledger of an undisturbed replay."""
+    ran = tandem(*command)
+    assert ran.exit_code == 0, ran
+    assert out.pictures() == undisturbed.out.pictures()
+    assert out.rows() == undisturbed.out.rows()
+    assert out.streams() == undisturbed.out.streams()
+    assert out.parts() == []
+
+
+def test_ctrl_c_leaves_complete_outputs_and_the_same_command_goes_on(
+    tandem: Tandem, command: tuple[str, ...], out: Out, undisturbed: Replay
+) -> None:
+    with tandem.start(*command, *SLOWLY, "--report", "r.json") as replay:
+        family = replay.in_the_middle(out)
+        assert len(family) >= 3
+        replay.signal(signal.SIGINT)
+        ran = replay.ended(20)
+    assert ran.exit_code == 130, ran
+    assert "Ctrl-C again stops at once" in ran.stdout
+    assert alive(family) == []
+    tally = out.tally()
+    assert balances(tally)
+    assert 5 <= tally["admitted"] < len(SEQS)
+    report = json.loads((tandem.folder / "r.json").read_text())
+    assert {"stream": STREAM, **report["streams"][STREAM]} == tally
+    assert out.seqs("all") == [row["seq"] for row in out.rows()] == list(SEQS[: tally["admitted"]])
+    assert out.parts() == []
+    assert cv2.VideoCapture(str(out.folder / "compare.webm")).grab()
+    goes_on_as_if_undisturbed(tandem, command, out, undisturbed)
+
+
+def test_a_second_ctrl_c_stops_at_once(tandem: Tandem, command: tuple[str, ...], out: Out) -> None:
+    with tandem.start(*command, *SLOWLY) as replay:
+        family = replay.in_the_middle(out, pictures=2)
+        replay.child("sink").suspend()  # local work will never end
+        replay.signal(signal.SIGINT)
+        until(lambda: "Ctrl-C again stops at once" in replay.stdout)
+        replay.signal(signal.SIGINT)
+        ran = replay.ended(5)
+    assert ran.exit_code == 130, ran
+    assert "Traceback" not in ran.stderr
+    assert alive(family) == []
+
+
+def test_when_the_replay_is_killed_its_processes_end_by_themselves(
+    tandem: Tandem, command: tuple[str, ...], out: Out, undisturbed: Replay
+) -> None:
+    with tandem.start(*command, *SLOWLY) as replay:
+        family = replay.in_the_middle(out)
+        replay.signal(signal.SIGKILL)
+        replay.ended()
+        until(lambda: not alive(family), timeout_s=10)
+    goes_on_as_if_undisturbed(tandem, command, out, undisturbed)
+
+
+def test_when_the_edge_is_killed_the_replay_says_so_and_the_same_command_goes_on(
+    tandem: Tandem, command: tuple[str, ...], out: Out, undisturbed: Replay
+) -> None:
+    with tandem.start(*command, *SLOWLY) as replay:
+        family = replay.in_the_middle(out)
+        replay.child("sink").kill()
+        ran = replay.ended(20)
+        assert ran.exit_code == 1, ran
+        assert "edge" in ran.error
+        assert "killed by SIGKILL" in ran.error
+        assert "same command again" in ran.error
+        assert alive(family) == []
+    goes_on_as_if_undisturbed(tandem, command, out, undisturbed)
+
+
+def test_when_the_worker_is_killed_it_is_started_again_and_nothing_fails(
+    tandem: Tandem, command: tuple[str, ...], out: Out, undisturbed: Replay
+) -> None:
+    with tandem.start(*command, *SLOWLY, "--report", "r.json") as replay:
+        replay.in_the_middle(out)
+        replay.child("cloud").kill()
+        ran = replay.ended()
+    assert ran.exit_code == 0, ran
+    assert "worker-1 was killed by SIGKILL; it is started again" in ran.stdout
+    report = json.loads((tandem.folder / "r.json").read_text())
+    assert report["balanced"] is True
+    assert report["streams"] == undisturbed.report["streams"]
+    assert out.pictures() == undisturbed.out.pictures()
+
+
+def test_when_the_private_broker_is_killed_it_is_started_again_and_nothing_is_lost(
+    tandem: Tandem, command: tuple[str, ...], out: Out, undisturbed: Replay
+) -> None:
+    with tandem.start(*command, *SLOWLY) as replay:
+        (mosquitto,) = [child for child in replay.in_the_middle(out) if child.name() == "mosquitto"]
+        mosquitto.kill()
+        ran = replay.ended()
+    assert ran.exit_code == 0, ran
+    assert "the broker ended; it is started again" in ran.stdout
+    assert out.pictures() == undisturbed.out.pictures()
+    assert [row["ending"] for row in out.rows()] == [row["ending"] for row in undisturbed.out.rows()]

@@ -1,0 +1,145 @@
+"""What the README shows, run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+import yaml
+
+from broker.mosquitto import PrivateMosquitto
+from pipeline.config import validated
+from pipeline.schemas import result_schema
+from pipeline.topics import Kind
+from scripts import reference
+from tests.conftest import ROOT
+from tests.e2e.user import draw_clip
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language, in their order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands(of: str) -> list[str]:
+    """The lines of shell blocks that call ``of``, without their comments."""
+    lines = [line.partition(" #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line.startswith(of)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the videos and the config file that the README names."""
+    folder = tmp_path_factory.mktemp("reader")
+    for name in ("site", "gate", "yard"):
+        draw_clip(folder / f"{name}.mp4", frames=12)
+    (folder / "photos").mkdir()
+    for number in range(1, 4):
+        cv2.imwrite(str(folder / "photos" / f"{number}.jpg"), np.full((120, 160, 3), 40 * number, np.uint8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def broker(mosquitto: str) -> Iterator[PrivateMosquitto]:
+    with PrivateMosquitto() as broker:
+        yield broker
+
+
+def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-c", line],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        env={**os.environ, "PATH": path},
+    )
+
+
+def test_the_reference_tables_are_what_the_code_says() -> None:
+    missing = [
+        row
+        for rows in (reference.settings(), reference.miners(), reference.result_fields())
+        for row in rows
+        if row not in README
+    ]
+    assert not missing, "scripts/reference.py prints these rows"
+
+
+def test_the_topic_table_names_every_topic() -> None:
+    table = README[README.index("## Topics") : README.index("## Settings")]
+    for kind in Kind:
+        assert re.search(rf"/{kind}[`/]", table), kind
+
+
+def test_the_result_shown_is_one() -> None:
+    (shown,) = blocks("json")
+    jsonschema.validate(json.loads(shown), result_schema())
+
+
+def test_the_config_shown_is_one() -> None:
+    (shown,) = blocks("yaml")
+    config = validated(yaml.safe_load(shown))
+    assert list(config.streams) == ["gate", "yard"]
+
+
+@pytest.mark.mosquitto
+@pytest.mark.parametrize("line", commands("tandem replay"))
+def test_the_replays_shown_run(line: str, folder: Path, mosquitto: str) -> None:
+    done = shell(line, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ledger    balanced" in done.stdout
+
+
+@pytest.mark.mosquitto
+def test_the_demo_output_shown_has_the_lines_of_a_replay(folder: Path, mosquitto: str) -> None:
+    (shown,) = blocks("text")
+    done = shell("tandem replay site.mp4 --out shown --every 2", folder)
+    assert done.returncode == 0, done.stderr
+    first_words = [
+        line.split()[0] for line in done.stdout.splitlines() if line[:1].isalpha() and ":" not in line.split()[0]
+    ]
+    for word in first_words:
+        assert re.search(rf"^{re.escape(word)}", shown, re.MULTILINE), word
+
+
+@pytest.mark.mosquitto
+def test_the_check_shown_runs(folder: Path, broker: PrivateMosquitto) -> None:
+    (line,) = commands("tandem check")
+    (shown,) = blocks("yaml")
+    (folder / "edge.yaml").write_text(
+        shown.replace("mqtt://broker.example:1883", broker.url)
+        .replace("/video/yard.mp4", str(folder / "yard.mp4"))
+        .replace("/data/helmet", str(folder / "data"))
+    )
+    done = shell(line, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.mosquitto
+@pytest.mark.parametrize("line", commands("tandem run"))
+def test_the_runs_shown_start_and_stop(line: str, folder: Path, broker: PrivateMosquitto) -> None:
+    test_the_check_shown_runs(folder, broker)
+    command = line.replace("mqtt://broker.example:1883", broker.url)
+    done = shell(f"timeout --signal TERM --preserve-status 6 {command}", folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "stages_started" in done.stderr
+    assert "stages_stopped" in done.stderr
+
+
+@pytest.mark.parametrize("line", commands("scripts/"))
+def test_the_scripts_shown_are_there(line: str) -> None:
+    assert os.access(ROOT / line.split(maxsplit=1)[0], os.X_OK)

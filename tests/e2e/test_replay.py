@@ -1,0 +1,308 @@
+"""``tandem replay``: the main job, as a new user does it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import jsonschema
+import pytest
+import yaml
+
+from pipeline.schemas import result_schema
+from tests.e2e.user import SEQS, SETTINGS, STREAM, Out, Replay, Tandem, balances, listening, until
+from tests.unit.onnx_models import mean_colour_model
+
+pytestmark = pytest.mark.mosquitto
+
+
+# The report and the ledger
+
+
+def test_the_report_says_all_that_was_promised(undisturbed: Replay) -> None:
+    report = undisturbed.report
+    tally = report["streams"][STREAM]
+    states = ["read", "skipped", "dropped", "admitted", "easy", "cloud", "expired", "failed", "interrupted", "pending"]
+    assert list(tally) == states
+    assert report["balanced"] is True
+    assert balances(tally)
+    assert tally["read"] == 48
+    assert tally["admitted"] == len(SEQS)
+    assert 0 < report["upload"]["ratio"] < 1
+    assert report["upload"]["ratio"] == pytest.approx(tally["cloud"] / tally["admitted"], abs=1e-4)
+    assert report["upload"]["bytes"] > 1000 * tally["cloud"]
+    assert report["frames_per_s"] > 0
+    for who in ("edge", "cloud"):
+        assert 0 < report["latency_ms"][who]["p50"] <= report["latency_ms"][who]["p99"]
+    assert {"edge", "worker-1", "replay"} <= {name for name, cpu_s in report["cpu_s"].items() if cpu_s > 0}
+    assert report["models"] == {"edge": "little on CPUExecutionProvider", "cloud": "big on CPUExecutionProvider"}
+
+
+def test_the_report_names_outputs_that_are_there(undisturbed: Replay) -> None:
+    outputs = undisturbed.report["outputs"]
+    paths = [outputs["ledger"], *outputs["streams"][STREAM].values()]
+    assert len(paths) == 6
+    assert [path for path in paths if not (undisturbed.out.folder.parent / path).exists()] == []
+
+
+def test_people_are_told_the_same(undisturbed: Replay) -> None:
+    said = undisturbed.ran.stdout
+    tally = undisturbed.report["streams"][STREAM]
+    for state, count in tally.items():
+        assert any(line.split() == [state, str(count)] for line in said.splitlines()), state
+    for words in ("balanced", "of the frames", "frames/s", "edge answers", "cloud answers", "compare.webm", "ledger"):
+        assert words in said
+
+
+def test_no_line_of_what_people_are_told_about_the_ledger_needs_a_wide_terminal(undisturbed: Replay) -> None:
+    said = undisturbed.ran.stdout
+    ledger = said[said.index("read") : said.index("balanced")]
+    assert max(map(len, ledger.splitlines())) <= 80
+
+
+def test_it_is_said_what_the_big_model_corrected(undisturbed: Replay) -> None:
+    assert f"{STREAM}: the big model corrected" in undisturbed.ran.stdout
+    assert "- helmet_on 0." in undisturbed.ran.stdout
+
+
+# Outputs
+
+
+def test_the_pictures_are_those_of_the_ledger(undisturbed: Replay) -> None:
+    rows, out = undisturbed.out.rows(), undisturbed.out
+    hard = [row["seq"] for row in rows if row["hard"]]
+    cloud = [row["seq"] for row in rows if row["ending"] == "cloud"]
+    assert 3 < len(hard) < len(rows)
+    assert [row["seq"] for row in rows] == list(SEQS)
+    assert out.seqs("all") == list(SEQS)
+    assert out.seqs("hard_edge") == hard
+    assert out.seqs("hard_cloud") == cloud
+    assert out.seqs("dataset") == hard
+    assert sorted(int(path.stem) for path in (out.folder / "dataset").glob("[0-9]*.txt")) == cloud
+    classes = (out.folder / "dataset" / "classes.txt").read_text().splitlines()
+    assert {box["class"] for row in rows for box in json.loads(row["cloud_boxes"] or "[]")} <= set(classes)
+
+
+def test_all_shows_the_clouds_boxes_where_it_answered_and_the_edges_elsewhere(undisturbed: Replay) -> None:
+    pictures = undisturbed.out.pictures()
+    for row in undisturbed.out.rows():
+        if row["hard"]:
+            assert pictures[f"all/{row['seq']}.jpeg"] == pictures[f"hard_cloud/{row['seq']}.jpeg"]
+            assert pictures[f"all/{row['seq']}.jpeg"] != pictures[f"hard_edge/{row['seq']}.jpeg"]
+
+
+def test_every_picture_is_whole_and_as_large_as_the_source(undisturbed: Replay) -> None:
+    for path in undisturbed.out.folder.rglob("*.jpeg"):
+        picture = cv2.imread(str(path))
+        assert picture is not None, path
+        assert picture.shape == (240, 320, 3)
+    assert undisturbed.out.parts() == []
+
+
+def test_the_compare_video_plays_and_is_twice_as_wide(undisturbed: Replay) -> None:
+    video = cv2.VideoCapture(str(undisturbed.out.folder / "compare.webm"))
+    frames = 0
+    while video.grab():
+        frames += 1
+    assert frames == len(SEQS)
+    assert video.get(cv2.CAP_PROP_FRAME_WIDTH) == 1280
+    video.release()
+
+
+# What is published
+
+
+def test_every_revision_is_seen_exactly_once(undisturbed: Replay) -> None:
+    seen = Counter((json.loads(payload)["seq"], json.loads(payload)["revision"]) for _, payload in undisturbed.results)
+    wanted = [(row["seq"], number) for row in undisturbed.out.rows() for number in range(1, row["revision"] + 1)]
+    assert seen == Counter(wanted)
+    assert {topic for topic, _ in undisturbed.results} == {f"tandem/helmet/{STREAM}/results"}
+
+
+def test_the_highest_revision_is_final_and_no_other(undisturbed: Replay) -> None:
+    highest = {row["seq"]: row["revision"] for row in undisturbed.out.rows()}
+    assert set(highest.values()) == {1, 2}
+    for _, payload in undisturbed.results:
+        result = json.loads(payload)
+        assert result["final"] is (result["revision"] == highest[result["seq"]])
+
+
+def test_every_result_follows_the_schema(undisturbed: Replay) -> None:
+    validator = jsonschema.Draft202012Validator(result_schema())
+    for _, payload in undisturbed.results:
+        validator.validate(json.loads(payload))
+
+
+def test_a_result_says_what_the_ledger_says(undisturbed: Replay) -> None:
+    rows = {row["seq"]: row for row in undisturbed.out.rows()}
+    for _, payload in undisturbed.results:
+        result = json.loads(payload)
+        row = rows[result["seq"]]
+        boxes = json.loads(row["cloud_boxes"] if result["source"] == "cloud" else row["edge_boxes"])
+        assert [box["class"] for box in result["boxes"]] == [box["class"] for box in boxes]
+        assert [box["score"] for box in result["boxes"]] == pytest.approx([box["score"] for box in boxes], abs=1e-3)
+        assert result["verdict"]["miner"] == "IBT"
+        assert result["verdict"]["reason"] == row["verdict"]
+        assert result["models"]["edge"] == "little"
+        assert {"read", "detect", "mine"} <= result["steps_ms"].keys()
+
+
+# The same again
+
+
+def test_the_same_replay_gives_the_same_bytes(undisturbed: Replay, clip: Path, tandem: Tandem) -> None:
+    ran = tandem("replay", clip, "--out", "again", *SETTINGS)
+    out = Out(tandem.folder / "again")
+    assert ran.exit_code == 0, ran
+    assert out.pictures() == undisturbed.out.pictures()
+    assert out.rows() == undisturbed.out.rows()
+    assert out.streams() == undisturbed.out.streams()
+    # Started once more it has nothing to do, and leaves what is there as it is, times and all.
+    before = {path: path.stat().st_mtime_ns for path in out.folder.rglob("*.jpeg")}
+    rows = out.rows(times=True)
+    again = tandem("replay", clip, "--out", "again", "--report", "report.json", *SETTINGS)
+    assert again.exit_code == 0, again
+    assert out.rows(times=True) == rows
+    assert {path: path.stat().st_mtime_ns for path in out.folder.rglob("*.jpeg")} == before
+    assert out.pictures() == undisturbed.out.pictures()
+    report = json.loads((tandem.folder / "report.json").read_text())
+    assert report["streams"] == undisturbed.report["streams"]
+    # Another config would mix two runs.
+    other = tandem("replay", clip, "--out", "again", *SETTINGS, "--every", "3")
+    assert other.exit_code == 2
+    for word in ("ledger", "--out", "--fresh"):
+        assert word in other.error
+    fresh = tandem("replay", clip, "--out", "again", *SETTINGS, "--every", "12", "--no-compare", "--fresh")
+    assert fresh.exit_code == 0, fresh
+    assert out.seqs("all") == [1, 13, 25, 37]
+    assert not (out.folder / "compare.webm").exists()
+
+
+def test_split_takes_the_same_frames_and_balances(split: Replay, undisturbed: Replay) -> None:
+    assert [row["seq"] for row in split.out.rows()] == list(SEQS)
+    assert split.report["balanced"] is True
+    assert split.report["streams"][STREAM]["pending"] == 0
+    assert split.report["streams"][STREAM]["cloud"] > 0
+    stages = {"reader", "detector", "miner", "uplink", "sink", "worker-1"}
+    assert stages <= split.report["cpu_s"].keys()
+    assert split.report["models"] == undisturbed.report["models"]
+    seen = Counter((json.loads(payload)["seq"], json.loads(payload)["revision"]) for _, payload in split.results)
+    wanted = [(row["seq"], number) for row in split.out.rows() for number in range(1, row["revision"] + 1)]
+    assert seen == Counter(wanted)
+
+
+# Sources, options, config
+
+
+def test_three_streams_of_three_kinds_and_two_workers(
+    undisturbed: Replay, clip: Path, mosquitto_sub: None, tandem: Tandem
+) -> None:
+    pictures = tandem.folder / "Pictures of June"
+    pictures.mkdir()
+    for seq in SEQS[::2]:
+        shutil.copy(undisturbed.out.folder / "all" / f"{seq}.jpeg", pictures / f"{seq:03}.jpg")
+    copy = shutil.copy(clip, tandem.folder / "yard.mp4")
+    sedna = "file:/" + str(copy)  # file://tmp/yard.mp4 for /tmp/yard.mp4
+    options = ("--cloud-workers", "2", "--every", "6", "--port", "0", "--report", "r.json", "--miner", "CloudOnly")
+    ran = tandem("replay", clip, sedna, pictures, "--out", "out", *options)
+    assert ran.exit_code == 0, ran
+    report = json.loads((tandem.folder / "r.json").read_text())
+    assert report["balanced"] is True
+    counts = {name: (tally["read"], tally["cloud"]) for name, tally in report["streams"].items()}
+    assert counts == {STREAM: (48, 8), "yard": (48, 8), "pictures-of-june": (12, 2)}
+    assert report["upload"]["ratio"] == 1
+    for stream, (_, cloud) in counts.items():
+        out = Out(tandem.folder / "out" / stream)
+        assert len(out.seqs("all")) == len(out.seqs("hard_cloud")) == len(out.seqs("dataset")) == cloud
+        assert (tandem.folder / "out" / f"compare-{stream}.webm").stat().st_size > 1000
+    assert {row["worker"] for row in Out(tandem.folder / "out").rows()} == {"worker-1", "worker-2"}
+    # Fresh is fresh, also where the earlier run had other streams.
+    ran = tandem("replay", clip, "--out", "out", "--every", "24", "--miner", "EdgeOnly", "--no-compare", "--fresh")
+    assert ran.exit_code == 0, ran
+    assert list(Out(tandem.folder / "out").pictures()) == ["all/1.jpeg", "all/25.jpeg"]
+
+
+def test_settings_come_from_a_file_with_the_command_line_above_them(clip: Path, tandem: Tandem) -> None:
+    model = mean_colour_model(tandem.folder / "colours.onnx", input_shape=(1, 3, 64, 64))
+    settings = {
+        "service": "yard",
+        "streams": {"door": {"source": str(clip), "every": 6}},
+        "miner": {"name": "CloudOnly"},
+        "detector": {"model": str(model)},
+        "cloud": {"model": "big"},
+    }
+    (tandem.folder / "tandem.yaml").write_text(yaml.safe_dump(settings))
+    options = ("--config", "tandem.yaml", "--miner", "EdgeOnly", "--big", model, "--set", "detector.confidence=0.1")
+    ran = tandem("replay", "--out", "out", "--report", "r.json", *options)
+    assert ran.exit_code == 0, ran
+    report = json.loads((tandem.folder / "r.json").read_text())
+    assert report["models"] == dict.fromkeys(("edge", "cloud"), "colours on CPUExecutionProvider")
+    assert report["streams"]["door"]["easy"] == 8
+    rows = Out(tandem.folder / "out").rows()
+    assert {row["miner"] for row in rows} == {"EdgeOnly"}
+    assert {box["class"] for row in rows for box in json.loads(row["edge_boxes"])} <= {"red", "green", "blue"}
+    assert any(json.loads(row["edge_boxes"]) for row in rows)
+
+
+def test_sednas_variables_are_understood(clip: Path, tandem: Tandem) -> None:
+    outputs = tandem.folder / "sedna" / "output"
+    env = {
+        "video_url": f"file:/{clip}",
+        "HEM_NAME": "IBT",
+        "HEM_PARAMETERS": '[{"key": "threshold_img", "value": "0.7"}]',
+        "all_examples_inference_output": str(outputs / "all"),
+        "hard_example_edge_inference_output": str(outputs / "edge"),
+        "hard_example_cloud_inference_output": str(outputs / "cloud"),
+        "TANDEM_READER__EVERY": "6",
+    }
+    ran = tandem("replay", "--report", "r.json", env=env)
+    assert ran.exit_code == 0, ran
+    out = Out(outputs)
+    tally = json.loads((tandem.folder / "r.json").read_text())["streams"]["camera"]
+    state = Out(outputs / ".tandem")
+    assert tally["easy"] + tally["cloud"] == len(out.seqs("all")) == len(state.rows()) == 8
+    assert len(out.seqs("edge")) == len(out.seqs("cloud")) == len(state.seqs("dataset")) == tally["cloud"] > 0
+    assert [row["threshold"] for row in state.rows()] == pytest.approx([0.3] * 8)
+    assert (outputs / ".tandem" / "compare.webm").exists()
+    assert sorted(path.name for path in tandem.folder.iterdir() if path.name[0] != ".") == ["r.json", "sedna"]
+
+
+def test_a_file_at_its_own_speed_takes_its_own_time(clip: Path, tandem: Tandem) -> None:
+    ran = tandem("replay", clip, "--pace", "real", "--miner", "EdgeOnly", "--fps", "2", "--no-compare")
+    assert ran.exit_code == 0, ran
+    rows = Out(tandem.folder / "tandem-out").rows(times=True)
+    took_s = (rows[-1]["captured_ns"] - rows[0]["captured_ns"]) / 1e9
+    assert [row["seq"] for row in rows] == [1, 13, 25, 37]
+    assert rows[-1]["media_s"] == pytest.approx(1.5)
+    assert 1.49 <= took_s < 3
+
+
+def test_anyone_can_join_at_the_port_that_is_printed(clip: Path, mosquitto_sub: None, tandem: Tandem) -> None:
+    options = ("--pace", "real", "--miner", "EdgeOnly", "--every", "4", "--no-compare", "--out", "out")
+    with tandem.start("replay", clip, *options) as replay:
+        until(lambda: "mosquitto_sub" in replay.stdout)
+        words = next(line for line in replay.stdout.splitlines() if "mosquitto_sub" in line).split()
+        with listening(int(words[words.index("-p") + 1]), "tandem/+/+/results") as listener:
+            listener.until(lambda topic, payload: json.loads(payload)["revision"] == 1)
+            # Somebody else starts a replay into the same folder.
+            edge = replay.child("sink")
+            edge.suspend()
+            second = tandem("replay", clip, *options)
+            edge.resume()
+            assert second.exit_code == 2
+            assert "is used by edge (process" in second.error
+            assert "choose another --out" in second.error
+        assert replay.ended().exit_code == 0
+
+
+def test_a_real_clip_is_corrected(shared: Path, tandem: Tandem) -> None:
+    ran = tandem("replay", shared / "video" / "site-360p.mp4", "--every", "20", "--out", "out")
+    assert ran.exit_code == 0, ran
+    assert "site-360p: the big model corrected" in ran.stdout
+    tally = Out(tandem.folder / "out").tally("site-360p")
+    assert tally["read"] == 335
+    assert tally["easy"] + tally["cloud"] == tally["admitted"] == 17
+    assert 3 <= tally["cloud"] <= 14

@@ -1,0 +1,222 @@
+"""The cloud worker, with an inference that a test ends when it likes."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pipeline.errors import DropMessage
+from pipeline.image import Image
+from pipeline.messages import (
+    AnswerStatus,
+    CloudAnswer,
+    Drain,
+    HardExample,
+    Inferred,
+    Message,
+    Stored,
+    Tick,
+    WorkerState,
+)
+from pipeline.model import Detections, FrameId, Verdict
+from stages.cloud import ANNOUNCE_S, ANSWERS_KEPT, STALLED_S, UPLINK_SEEN_S, Cloud
+
+SEEN = Detections(np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.zeros(1, np.int32), ("person",))
+
+
+def example(seq: int, attempt: int = 1, uplink: str = "edge", shade: int = 0) -> HardExample:
+    image = Image(pixels=np.full((8, 8, 3), shade, np.uint8))
+    verdict = Verdict(hard=True, miner="IBT", score=0.5, threshold=0.4, reason="because")
+    return HardExample(FrameId("gate", seq), "w", uplink, attempt, 60.0, image, Detections.empty(), verdict)
+
+
+class World:
+    """A worker, its clock, and the examples that its model has in work."""
+
+    model = "big"
+    provider = "CPU"
+
+    def __init__(self, **options: int) -> None:
+        self.now_s = 100.0
+        self.started: deque[HardExample] = deque()
+        self.cloud = Cloud("w", "i", self, lambda: self.now_s, **options)
+
+    def start(self, example: HardExample) -> None:
+        self.started.append(example)
+
+    def send(self, *messages: Message) -> list[Message]:
+        return [out for message in messages for out in self.cloud.process(message)]
+
+    def answers(self, *messages: Message) -> list[tuple[int, int, AnswerStatus]]:
+        out = self.send(*messages)
+        return [(m.id.seq, m.attempt, m.status) for m in out if isinstance(m, CloudAnswer)]
+
+    def states(self, *messages: Message) -> list[WorkerState]:
+        return [out for out in self.send(*messages) if isinstance(out, WorkerState)]
+
+    def tick(self, seconds: float = 0.0) -> list[WorkerState]:
+        self.now_s += seconds
+        return self.states(Tick(self.now_s))
+
+    def done(self, detections: Detections | None = SEEN, error: str = "") -> Inferred:
+        return Inferred(self.started.popleft(), detections, error, {"cloud_detect": 1.0})
+
+
+def test_an_example_is_answered_with_the_models_boxes() -> None:
+    world = World()
+    assert world.answers(example(1)) == []
+    (answer,) = (m for m in world.send(world.done()) if isinstance(m, CloudAnswer))
+    assert (answer.id, answer.worker, answer.incarnation, answer.model) == (FrameId("gate", 1), "w", "i", "big")
+    assert (answer.status, answer.attempt, answer.detections) == (AnswerStatus.ANSWERED, 1, SEEN)
+    assert answer.steps_ms == {"cloud_detect": 1.0}
+
+
+def test_one_picture_is_in_work_at_a_time_in_the_order_in_which_they_came() -> None:
+    world = World()
+    world.send(example(1), example(2), example(3))
+    assert [e.id.seq for e in world.started] == [1]
+    world.send(world.done())
+    assert [e.id.seq for e in world.started] == [2]
+
+
+def test_beyond_the_bound_it_is_busy_at_once_and_takes_more_when_there_is_room() -> None:
+    world = World(slots=1, queue=2)
+    assert world.answers(example(1), example(2), example(3)) == [(3, 1, AnswerStatus.BUSY)]
+    assert world.answers(world.done()) == [(1, 1, AnswerStatus.ANSWERED)]
+    assert world.answers(example(3, attempt=2)) == []
+
+
+def test_the_bound_is_no_less_than_the_slots() -> None:
+    world = World(slots=4, queue=1)
+    assert world.answers(*(example(seq) for seq in range(1, 6))) == [(5, 1, AnswerStatus.BUSY)]
+
+
+def test_a_double_of_what_is_held_is_ignored_and_its_attempt_answered() -> None:
+    world = World()
+    world.send(example(1), example(2))
+    assert world.answers(example(1, attempt=2), example(2, attempt=3)) == []
+    assert len(world.started) == 1
+    assert world.answers(world.done()) == [(1, 2, AnswerStatus.ANSWERED)]
+    assert world.answers(world.done()) == [(2, 3, AnswerStatus.ANSWERED)]
+    assert not world.started
+
+
+def test_what_was_answered_is_answered_again_without_looking() -> None:
+    world = World()
+    world.send(example(1))
+    world.send(world.done())
+    assert world.answers(example(1, attempt=5)) == [(1, 5, AnswerStatus.ANSWERED)]
+    assert not world.started
+
+
+def test_another_picture_by_the_same_name_is_another_frame() -> None:
+    world = World()
+    world.send(example(1, shade=0))
+    assert world.answers(example(1, shade=200)) == []
+    world.send(world.done())
+    assert [e.id.seq for e in world.started] == [1]
+    world.send(world.done())
+    assert world.answers(example(1, shade=90)) == []
+    assert len(world.started) == 1
+
+
+def test_an_error_is_said_and_not_remembered() -> None:
+    world = World()
+    world.send(example(1))
+    (answer,) = (m for m in world.send(world.done(None, "it is cut short")) if isinstance(m, CloudAnswer))
+    assert (answer.status, answer.reason) == (AnswerStatus.ERROR, "it is cut short")
+    assert world.answers(example(1, attempt=2)) == []
+    assert len(world.started) == 1
+
+
+def test_the_answers_that_are_kept_are_bounded() -> None:
+    world = World()
+    for seq in range(1, ANSWERS_KEPT + 2):
+        world.send(example(seq))
+        world.send(world.done())
+    assert world.answers(example(2)) == [(2, 1, AnswerStatus.ANSWERED)]
+    assert world.answers(example(1)) == []
+
+
+def test_it_announces_itself_at_once_and_every_two_seconds() -> None:
+    world = World(slots=4)
+    (state,) = world.tick()
+    assert state == WorkerState("w", "i", 4, 4, 0, 0.0, "big", "CPU", gone=False)
+    assert world.cloud.wakes_at_s == world.now_s + ANNOUNCE_S
+    assert world.tick(ANNOUNCE_S - 0.1) == []
+    assert len(world.tick(0.1)) == 1
+
+
+def test_an_announcement_has_the_queue_and_the_mean_time_of_a_frame() -> None:
+    world = World()
+    world.send(example(1), example(2))
+    world.now_s += 0.5
+    world.send(world.done())
+    (state,) = world.tick(ANNOUNCE_S)
+    assert (state.queue, state.service_ms) == (1, pytest.approx(500))
+
+
+def test_slots_are_shared_among_the_uplinks_that_are_seen() -> None:
+    world = World(slots=4)
+    world.tick()
+    assert world.states(example(1, uplink="a")) == []
+    assert [state.share for state in world.states(example(2, uplink="b"))] == [2]
+    assert [state.share for state in world.states(example(3, uplink="c"))] == [1]
+    for i in range(10):
+        world.send(example(4 + i, uplink=f"more-{i}"))
+    assert world.tick(ANNOUNCE_S)[0].share == 1
+
+
+def test_an_uplink_that_is_not_seen_has_no_share() -> None:
+    world = World(slots=4)
+    world.send(example(1, uplink="a"))
+    world.now_s += UPLINK_SEEN_S - 1
+    assert world.states(example(2, uplink="b"))[-1].share == 2
+    assert [state.share for state in world.tick(1.0)] == [4]
+
+
+def test_a_drain_says_goodbye_and_finishes_the_frame_in_work_only() -> None:
+    world = World()
+    world.tick()
+    world.send(example(1), example(2))
+    assert not world.cloud.drained
+    (state,) = world.states(Drain())
+    assert (state.gone, state.queue) == (True, 0)
+    assert not world.cloud.drained
+    assert world.answers(example(2, attempt=2), example(3)) == [(2, 2, AnswerStatus.BUSY), (3, 1, AnswerStatus.BUSY)]
+    assert world.answers(world.done()) == [(1, 1, AnswerStatus.ANSWERED)]
+    assert world.cloud.drained
+    assert not world.started
+    assert world.tick(ANNOUNCE_S) == []
+
+
+def test_a_drain_of_an_idle_worker_is_over_at_once() -> None:
+    world = World()
+    world.send(Drain())
+    assert world.cloud.drained
+    assert world.cloud.wakes_at_s == float("inf")
+
+
+def test_a_worker_that_is_stalled_falls_silent_and_does_not_spin() -> None:
+    world = World()
+    world.send(example(1))
+    assert len(world.tick(STALLED_S)) == 1
+    assert world.tick(ANNOUNCE_S) == []
+    assert world.cloud.wakes_at_s > world.now_s
+    world.send(world.done())
+    assert len(world.tick(ANNOUNCE_S)) == 1
+
+
+def test_other_messages_are_dropped() -> None:
+    with pytest.raises(DropMessage, match="takes no Stored"):
+        World().send(Stored(FrameId("gate", 1), 1, final=True, files={}))
+
+
+def test_the_same_example_object_is_not_changed() -> None:
+    world = World()
+    first = example(1)
+    world.send(first, replace(first, attempt=2))
+    assert world.started[0] is first

@@ -1,0 +1,412 @@
+"""The ledger keeps its sums, its promises about restarts, and its file to one owner."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import ConfigError, StorageError
+from pipeline.messages import ReaderProgress, Result, SourceStatus, UplinkProgress
+from pipeline.model import Counts, Detections, Ending, FrameId, Tally, Verdict
+from stages.ledger import SqliteLedger
+from stages.ledger_report import percentile, read_frames, read_report
+from stages.ledger_schema import decode_boxes, encode_boxes
+
+NAMES = ("person", "helmet")
+
+
+def boxes(*labels: int) -> Detections:
+    n = len(labels)
+    corners = np.array([[10 * i, 5, 10 * i + 8.125, 20] for i in range(n)], np.float32).reshape(-1, 4)
+    return Detections(corners, np.linspace(0.9, 0.5, n, dtype=np.float32), np.array(labels, np.int32), NAMES)
+
+
+def result(
+    seq: int, revision: int = 1, ending: Ending | None = None, *, stream: str = "gate", upload: int = 0, ms: float = 7
+) -> Result:
+    return Result(
+        id=FrameId(stream, seq),
+        revision=revision,
+        ending=ending,
+        reason="",
+        source="cloud" if ending is Ending.CLOUD else "edge",
+        captured_ns=1,
+        media_s=seq / 25,
+        width=64,
+        height=48,
+        detections=boxes(0, 1),
+        verdict=Verdict(ending is not Ending.EASY, "IBT", 0.5, 0.4, "because"),
+        edge_model="little",
+        cloud_model="big" if revision == 2 else None,
+        worker=None,
+        latency_ms=ms,
+        upload_bytes=upload,
+        steps_ms={"detector": 1.0},
+    )
+
+
+def counts(admitted: int, every: int = 10) -> Counts:
+    """A reader's counts when it has just admitted its n-th frame."""
+    read = (admitted - 1) * every + 1
+    return Counts(read, read - admitted, 0, admitted)
+
+
+def reader(
+    incarnation: str = "a",
+    *,
+    live: bool = False,
+    fingerprint: str = "f",
+    status: SourceStatus = SourceStatus.OPENING,
+    counted: Counts | None = None,
+) -> ReaderProgress:
+    return ReaderProgress("gate", incarnation, fingerprint, "clip.mp4", live, status, "", counted or Counts())
+
+
+def uplink(incarnation: str, *recovered: int) -> UplinkProgress:
+    return UplinkProgress("gate", incarnation, recovered, 0, 0, 0, 0, "")
+
+
+Open = Callable[[], SqliteLedger]
+
+
+@pytest.fixture
+def reopen(tmp_path: Path) -> Iterator[Open]:
+    """Open the ledger; again, after what was not committed is lost."""
+    opened: list[SqliteLedger] = []
+
+    def again() -> SqliteLedger:
+        for ledger in opened:
+            ledger.close()
+        opened.append(SqliteLedger(tmp_path / "state" / "ledger.sqlite", "a test, process 1"))
+        return opened[-1]
+
+    yield again
+    for ledger in opened:
+        ledger.close()
+
+
+@pytest.fixture
+def ledger(reopen: Open) -> SqliteLedger:
+    return reopen()
+
+
+def admit(ledger: SqliteLedger, nth: int, ending: Ending | None = Ending.EASY) -> int:
+    """Add the n-th admitted frame of every tenth, as revision 1."""
+    seq = counts(nth).read
+    ledger.add(result(seq, ending=ending), counts(nth), ("all",))
+    return seq
+
+
+def test_a_frame_is_known_as_it_was_stored(ledger: SqliteLedger) -> None:
+    ledger.add(result(1), counts(1), ("all", "hard_edge", "dataset"))
+    kept = ledger.kept(FrameId("gate", 1))
+    assert kept is not None
+    assert (kept.revision, kept.final, kept.edge_final) == (1, False, False)
+    assert kept.edge_files == ("all", "hard_edge", "dataset")
+    ledger.end(result(1, 2, Ending.CLOUD), ("all", "hard_cloud"))
+    kept = ledger.kept(FrameId("gate", 1))
+    assert kept is not None
+    assert (kept.revision, kept.final, kept.edge_final) == (2, True, False)
+    assert kept.cloud_files == ("all", "hard_cloud")
+    assert ledger.kept(FrameId("gate", 2)) is None
+    assert ledger.kept(FrameId("other", 1)) is None
+
+
+def test_the_tally_balances_and_shows_only_endings_that_are_committed(ledger: SqliteLedger, reopen: Open) -> None:
+    ledger.open(reader())
+    admit(ledger, 1)
+    admit(ledger, 2, None)
+    admit(ledger, 3, None)
+    admit(ledger, 4, Ending.FAILED)
+    ledger.end(result(11, 2, Ending.CLOUD, upload=300), ())
+    assert ledger.tally("gate") == Tally(31, 27, 0, 4, pending=4)
+    ledger.commit()
+    expected = Tally(31, 27, 0, 4, easy=1, cloud=1, failed=1, pending=1)
+    assert ledger.tally("gate") == expected
+    assert ledger.tally("gate").balanced
+    assert ledger.upload_bytes("gate") == 300
+    assert reopen().tally("gate") == expected
+
+
+def test_what_is_not_committed_is_gone_after_a_rollback_and_after_a_kill(ledger: SqliteLedger, reopen: Open) -> None:
+    ledger.open(reader())
+    ledger.commit()
+    admit(ledger, 1)
+    ledger.rollback()
+    assert ledger.kept(FrameId("gate", 1)) is None
+    ledger.commit()
+    assert ledger.tally("gate").easy == 0
+    admit(ledger, 1)
+    ledger = reopen()
+    assert ledger.kept(FrameId("gate", 1)) is None
+    assert ledger.tally("gate") == Tally(1, 0, 0, 1, pending=1)
+
+
+def test_counts_never_go_back_and_a_second_pass_of_a_file_ends_with_the_same(ledger: SqliteLedger) -> None:
+    ledger.open(reader())
+    for nth in (3, 1, 2):
+        ledger.count(reader(status=SourceStatus.RUNNING, counted=counts(nth)))
+        assert ledger.tally("gate").read == 21
+    ledger.count(reader(status=SourceStatus.ENDED, counted=Counts(25, 22, 0, 3)))
+    assert ledger.tally("gate") == Tally(25, 22, 0, 3, pending=3)
+
+
+def test_a_reader_with_another_fingerprint_or_kind_of_source_is_refused(ledger: SqliteLedger, reopen: Open) -> None:
+    ledger.open(reader())
+    ledger.commit()
+    ledger = reopen()
+    for stranger in (reader("b", fingerprint="g"), reader("b", live=True)):
+        refused = ledger.open(stranger).refused
+        assert str(ledger.path) in refused
+        assert "made from another source, model, miner or config; choose another --out, or start over with --fresh" in (
+            refused
+        )
+    ledger.count(reader(fingerprint="g", status=SourceStatus.RUNNING, counted=counts(5)))
+    assert ledger.tally("gate").read == 0
+    assert ledger.open(reader("b")).refused == ""
+
+
+def test_a_file_goes_on_behind_runs_of_frames_that_have_ended(ledger: SqliteLedger) -> None:
+    ledger.open(reader())
+    for nth in (1, 2, 3, 5, 6, 8):
+        admit(ledger, nth, None if nth == 2 else Ending.EASY)
+    # 11 waits for the cloud; 31 and 61 were lost on their way.
+    assert ledger.open(reader("b")).done == ((1, 1), (21, 21), (41, 51), (71, 71))
+    ledger.end(result(11, 2, Ending.EXPIRED), ())
+    assert ledger.open(reader("b")).done == ((1, 21), (41, 51), (71, 71))
+
+
+def test_resume_is_answered_again(ledger: SqliteLedger) -> None:
+    first = ledger.open(reader("a", live=True))
+    admit(ledger, 1)
+    ledger.commit()
+    assert first.done == ()
+    assert ledger.open(reader("b", live=True)) == ledger.open(reader("b", live=True))
+
+
+def test_a_live_stream_goes_on_and_loses_what_was_only_in_memory(ledger: SqliteLedger, reopen: Open) -> None:
+    ledger.open(reader("a", live=True))
+    ledger.meet(uplink("u1"))
+    admit(ledger, 1)
+    admit(ledger, 2, None)
+    admit(ledger, 3, None)
+    ledger.count(reader(live=True, status=SourceStatus.RUNNING, counted=Counts(60, 50, 5, 5)))
+    ledger.commit()
+    ledger = reopen()
+    resume = ledger.open(reader("b", live=True))
+    assert resume.counts == Counts(60, 50, 5, 5)
+    assert resume.done == ((1, 60),)
+    ledger.commit()
+    assert ledger.tally("gate") == Tally(60, 50, 5, 5, easy=1, interrupted=2, pending=2)
+    assert ledger.meet(uplink("u2", 11))
+    ledger.commit()
+    assert ledger.tally("gate") == Tally(60, 50, 5, 5, easy=1, interrupted=3, pending=1)
+    kept = ledger.kept(FrameId("gate", 21))
+    assert kept is not None
+    assert kept.final
+    assert not kept.edge_final
+    assert reopen().tally("gate").balanced
+
+
+def test_a_frame_that_was_given_up_but_arrives_is_counted_once(ledger: SqliteLedger) -> None:
+    ledger.open(reader("a", live=True))
+    ledger.count(reader(live=True, status=SourceStatus.RUNNING, counted=counts(2)))
+    ledger.open(reader("b", live=True))
+    ledger.commit()
+    assert ledger.tally("gate").interrupted == 2
+    admit(ledger, 2)
+    ledger.commit()
+    assert ledger.tally("gate") == Tally(11, 9, 0, 2, easy=1, interrupted=1)
+
+
+def test_an_uplink_that_goes_on_while_the_sink_restarts_loses_nothing(ledger: SqliteLedger, reopen: Open) -> None:
+    ledger.open(reader("a", live=True))
+    ledger.meet(uplink("u1"))
+    admit(ledger, 1, None)
+    ledger.commit()
+    ledger = reopen()
+    assert not ledger.meet(uplink("u1"))
+    ledger.open(reader("a", live=True))
+    ledger.commit()
+    assert ledger.tally("gate").pending == 1
+
+
+def test_a_frame_that_overtakes_its_new_uplink_is_not_lost(ledger: SqliteLedger, reopen: Open) -> None:
+    ledger.open(reader("a", live=True))
+    ledger.meet(uplink("u1"))
+    admit(ledger, 1, None)
+    ledger.commit()
+    ledger = reopen()
+    ledger.open(reader("b", live=True))
+    admit(ledger, 2, None)
+    ledger.meet(uplink("u2"))
+    ledger.commit()
+    assert ledger.tally("gate") == Tally(11, 9, 0, 2, interrupted=1, pending=1)
+
+
+def test_a_file_has_no_interrupted_frames(ledger: SqliteLedger) -> None:
+    ledger.open(reader("a"))
+    admit(ledger, 1, None)
+    ledger.open(reader("b"))
+    ledger.meet(uplink("u2"))
+    ledger.commit()
+    assert ledger.tally("gate") == Tally(1, 0, 0, 1, pending=1)
+
+
+def test_the_number_of_a_frame_that_only_the_outbox_knows_is_not_given_again(ledger: SqliteLedger) -> None:
+    ledger.open(reader("a", live=True))
+    admit(ledger, 1)
+    ledger.meet(uplink("u2", 77))
+    assert ledger.open(reader("b", live=True)).done == ((1, 77),)
+
+
+def test_a_second_owner_is_told_who_the_first_is(ledger: SqliteLedger) -> None:
+    with pytest.raises(ConfigError, match=r"ledger\.sqlite: is used by a test, process 1; stop that one, or choose"):
+        SqliteLedger(ledger.path, "another")
+    ledger.close()
+    SqliteLedger(ledger.path, "another").close()
+    assert [path.name for path in ledger.path.parent.iterdir()] == ["ledger.sqlite"]
+
+
+def test_a_damaged_ledger_is_named_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(b"nothing like a database" * 100)
+    for _ in range(2):  # the first attempt has let go of the lock
+        with pytest.raises(ConfigError, match=r"ledger\.sqlite: is no readable ledger: .*--fresh"):
+            SqliteLedger(path, "me")
+
+
+def test_a_truncated_ledger_is_named_with_the_remedy(ledger: SqliteLedger) -> None:
+    for nth in range(1, 100):
+        admit(ledger, nth)
+    ledger.commit()
+    ledger.close()
+    whole = ledger.path.read_bytes()
+    ledger.path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ConfigError, match="is no readable ledger"):
+        SqliteLedger(ledger.path, "me")
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [("PRAGMA user_version = 2", "has format 2, but this Tandem knows 1"), ("CREATE TABLE t (a)", "another program")],
+)
+def test_a_ledger_of_another_kind_is_refused(tmp_path: Path, statement: str, message: str) -> None:
+    path = tmp_path / "ledger.sqlite"
+    if "user_version" in statement:
+        SqliteLedger(path, "me").close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+    with pytest.raises(ConfigError, match=message):
+        SqliteLedger(path, "me")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"file/state: cannot be made: .*choose another --out"):
+        SqliteLedger(tmp_path / "file" / "state" / "ledger.sqlite", "me")
+
+
+def test_a_full_disk_is_a_storage_error_and_leaves_the_ledger_in_order(ledger: SqliteLedger) -> None:
+    ledger.open(reader())
+    ledger.commit()
+    (pages,) = ledger._connection.execute("PRAGMA page_count").fetchone()
+    ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    def fill() -> None:
+        for nth in range(1, 1000):
+            admit(ledger, nth)
+
+    with pytest.raises(StorageError, match=r"ledger\.sqlite cannot be written: .*full; make room"):
+        fill()
+    ledger.rollback()
+    assert ledger.kept(FrameId("gate", 1)) is None
+    ledger._connection.execute("PRAGMA max_page_count = 100000")
+    admit(ledger, 1)
+    ledger.commit()
+    assert ledger.tally("gate").easy == 1
+
+
+def test_somebody_else_who_writes_is_waited_for(ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger._connection.execute("PRAGMA busy_timeout = 1")
+    with closing(sqlite3.connect(ledger.path)) as person:
+        person.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageError, match="locked"):
+            admit(ledger, 1)
+    ledger.rollback()
+    admit(ledger, 1)
+
+
+def test_the_report_counts_the_rows_themselves(ledger: SqliteLedger) -> None:
+    ledger.open(reader())
+    for nth in range(1, 6):
+        admit(ledger, nth, Ending.EASY if nth > 2 else None)
+    ledger.end(result(1, 2, Ending.CLOUD, upload=300, ms=50), ())
+    ledger.end(result(11, 2, Ending.EXPIRED, upload=200, ms=5000), ())
+    ledger.commit()
+    report = read_report(ledger.path)["gate"]
+    assert report.tally == ledger.tally("gate") == Tally(41, 36, 0, 5, easy=3, cloud=1, expired=1)
+    assert (report.source, report.live) == ("clip.mp4", False)
+    assert (report.uploaded, report.upload_bytes, report.upload_ratio) == (2, 500, 0.4)
+    assert report.edge_ms.tolist() == [7] * 5
+    assert percentile(report.cloud_ms, 99) == 50
+    assert percentile(report.cloud_ms[:0], 50) is None
+
+
+def test_reading_leaves_nothing_beside_the_ledger(ledger: SqliteLedger) -> None:
+    ledger.open(reader())
+    ledger.commit()
+    assert list(read_report(ledger.path)) == ["gate"]  # while its owner has it
+    ledger.close()
+    read_report(ledger.path)
+    list(read_frames(ledger.path, "gate"))
+    assert [path.name for path in ledger.path.parent.iterdir()] == ["ledger.sqlite"]
+
+
+def test_the_report_includes_what_was_lost_without_a_row(ledger: SqliteLedger) -> None:
+    ledger.open(reader("a", live=True))
+    ledger.count(reader(live=True, status=SourceStatus.RUNNING, counted=counts(2)))
+    ledger.open(reader("b", live=True))
+    ledger.commit()
+    assert read_report(ledger.path)["gate"].tally == Tally(11, 9, 0, 2, interrupted=2)
+
+
+def test_rows_come_in_order_with_the_final_boxes(ledger: SqliteLedger) -> None:
+    ledger.add(result(11), counts(2), ("all", "hard_edge", "dataset"))
+    ledger.add(result(1, ending=Ending.EASY), counts(1), ("all",))
+    ledger.end(result(11, 2, Ending.CLOUD), ("all", "hard_cloud"))
+    ledger.commit()
+    easy, hard = read_frames(ledger.path, "gate")
+    assert (easy.seq, easy.hard, easy.ending, easy.files) == (1, False, "easy", {"all"})
+    assert easy.joint is easy.edge
+    assert (hard.seq, hard.hard, hard.ending) == (11, True, "cloud")
+    assert hard.files == {"all", "hard_edge", "dataset", "hard_cloud"}
+
+
+def test_no_ledger_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no ledger"):
+        read_report(tmp_path / "ledger.sqlite")
+
+
+def test_boxes_come_back_from_their_text() -> None:
+    before = boxes(1, 0, 1)
+    after = decode_boxes(encode_boxes(before))
+    assert np.allclose(after.boxes, before.boxes, atol=0.005)
+    assert np.allclose(after.scores, before.scores, atol=0.00005)
+    assert [after.names[label] for label in after.labels] == ["helmet", "person", "helmet"]
+    assert len(decode_boxes(encode_boxes(Detections.empty()))) == 0
+
+
+def test_a_person_can_ask_with_sqlite(ledger: SqliteLedger) -> None:
+    ledger.open(reader())
+    admit(ledger, 1, None)
+    ledger.commit()
+    with closing(sqlite3.connect(ledger.path)) as person:
+        query = "SELECT json_extract(edge_boxes, '$[0].class'), verdict FROM frames"
+        assert person.execute(query).fetchall() == [("person", "because")]
+        assert person.execute("SELECT stream, admitted, pending FROM tally").fetchall() == [("gate", 1, 1)]

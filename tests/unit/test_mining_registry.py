@@ -1,0 +1,86 @@
+"""Miners by name, and what people may write wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.errors import ConfigError
+from stages.mining.ibt import IBT
+from stages.mining.registry import MINERS, make_miner
+
+
+def test_sednas_names_and_defaults() -> None:
+    defaults = {name: make_miner(name, {}).model_dump() for name in MINERS}
+    empty = {"empty": "suspicious", "empty_low": 0.1, "empty_high": 1.0}
+    assert defaults == {
+        "IBT": {"threshold_box": 0.5, "threshold_img": 0.5, **empty},
+        "Threshold": {"threshold": 0.5, **empty},
+        "CrossEntropy": {"threshold_cross_entropy": 0.5, **empty},
+        "Random": {"random_ratio": 0.3, "seed": 0},
+        "CloudOnly": {},
+        "EdgeOnly": {},
+    }
+    assert {name: kind.name for name, kind in MINERS.items()} == {name: name for name in MINERS}
+
+
+def test_parameters_may_be_strings() -> None:
+    miner = make_miner("IBT", {"threshold_box": "0.9", "threshold_img": " 9e-1 ", "empty": "easy"})
+    assert miner == IBT(threshold_box=0.9, threshold_img=0.9, empty="easy", empty_low=0.1, empty_high=1.0)
+
+
+def test_a_seed_in_the_parameters_wins() -> None:
+    assert make_miner("Random", {}, seed=7).model_dump()["seed"] == 7
+    assert make_miner("Random", {"seed": "8"}, seed=7).model_dump()["seed"] == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "field", "text"),
+    [
+        (
+            "ibt",
+            {},
+            "miner.name",
+            "there is no miner 'ibt'; did you mean 'IBT'? known are IBT, Threshold, CrossEntropy",
+        ),
+        ("Entropy", {}, "miner.name", "did you mean 'CrossEntropy'?"),
+        ("zzz", {}, "miner.name", "there is no miner 'zzz'; known are IBT, Threshold, CrossEntropy, Random, Cloud"),
+        (
+            "IBT",
+            {"threshold_img": "abc"},
+            "miner.threshold_img",
+            "'abc' is not a number from 0 to 1; the default is 0.5",
+        ),
+        ("IBT", {"threshold_img": "1.5"}, "miner.threshold_img", "'1.5' is not a number from 0 to 1"),
+        ("IBT", {"threshold_img": "nan"}, "miner.threshold_img", "'nan' is not a number from 0 to 1"),
+        ("IBT", {"threshold_box": None}, "miner.threshold_box", "None is not a number from 0 to 1"),
+        (
+            "IBT",
+            {"threshold_boy": 1},
+            "miner.threshold_boy",
+            "no parameter 'threshold_boy'; did you mean 'threshold_box'?",
+        ),
+        ("IBT", {"x": 1}, "miner.x", "IBT has no parameter 'x'; known are empty, empty_low, empty_high, threshold_box"),
+        (
+            "IBT",
+            {"empty": "maybe"},
+            "miner.empty",
+            "'maybe' is not one of easy, hard, suspicious; the default is suspicious",
+        ),
+        ("IBT", {"empty_low": 0.4, "empty_high": 0.2}, "miner", "empty_low 0.4 is above empty_high 0.2; swap them"),
+        ("CrossEntropy", {"threshold_cross_entropy": "inf"}, "miner.threshold_cross_entropy", "'inf' is not a number;"),
+        ("Random", {"seed": "x"}, "miner.seed", "'x' is not a whole number; the default is 0"),
+        ("EdgeOnly", {"threshold": 1}, "miner.threshold", "EdgeOnly has no parameter 'threshold'; it takes none"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_remedy(
+    name: str, parameters: dict[str, object], field: str, text: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_miner(name, parameters)
+    assert caught.value.field == field
+    assert text in str(caught.value)
+
+
+def test_a_miner_does_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        make_miner("Random", {}).random_ratio = 1  # type: ignore[attr-defined]

@@ -1,0 +1,710 @@
+"""The uplink: one decision for each hard frame, sent until it is stored, and nothing forgotten meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+
+from pipeline import wire
+from pipeline.errors import DropMessage
+from pipeline.image import Image
+from pipeline.messages import (
+    AnswerStatus,
+    CloudAnswer,
+    Detected,
+    Drain,
+    Example,
+    Frame,
+    HardExample,
+    Message,
+    NotStored,
+    Result,
+    Store,
+    Stored,
+    Tick,
+    Undeliverable,
+    UplinkProgress,
+    WorkerState,
+)
+from pipeline.model import Counts, Detections, Ending, FrameId, Verdict
+from stages.outbox import MemoryOutbox
+from stages.uplink import ENDED_KEPT, RESEND_MOST_S, RESEND_S, Uplink
+
+T = TypeVar("T")
+PIXELS = np.zeros((8, 8, 3), np.uint8)
+SIZE = len(Image(pixels=PIXELS).jpeg)
+START_S = 1000.0
+
+
+def boxes(score: float) -> Detections:
+    columns = np.zeros((1, 4), np.float32), np.array([score], np.float32), np.zeros(1, np.int32)
+    return Detections(*columns, ("person",))
+
+
+def example(seq: int = 1, *, hard: bool = True, born_s: float = START_S, score: float = 0.6) -> Example:
+    image = Image(pixels=PIXELS)
+    frame = Frame(FrameId("gate", seq), image, seq, seq / 10, born_s, Counts(seq, 0, 0, seq), {"read": 1.0})
+    detected = Detected(frame, boxes(0.5), 0.4, "little", {"detect": 2.0})
+    return Example(detected, Verdict(hard, "IBT", score, 0.5, "because"), {"mine": 3.0})
+
+
+def worker(
+    name: str = "w", incarnation: str = "1", *, share: int = 4, ms: float = 10, gone: bool = False
+) -> WorkerState:
+    return WorkerState(name, incarnation, 4, share, 0, ms, "big", "CPU", gone)
+
+
+def stored(seq: int = 1, revision: int = 1, *, final: bool | None = None) -> Stored:
+    return Stored(FrameId("gate", seq), revision, revision == 2 if final is None else final, {})
+
+
+class World:
+    """An uplink, its clock, its outbox, and all that it has said."""
+
+    def __init__(self, outbox: MemoryOutbox | None = None, **options: float) -> None:
+        self.now_s = START_S
+        self.outbox = outbox or MemoryOutbox()
+        self.said: list[Message] = []
+        self.options = {"expires_s": 600.0, **options}
+        self.uplink = self.make("i")
+
+    def make(self, incarnation: str) -> Uplink:
+        return Uplink(
+            "edge",
+            incarnation,
+            self.outbox,
+            lambda: self.now_s,
+            streams=("gate",),
+            **self.options,  # type: ignore[arg-type]
+        )
+
+    def send(self, *messages: Message) -> list[Message]:
+        out = [out for message in messages for out in self.uplink.process(message)]
+        self.said += out
+        return out
+
+    def tick(self, seconds: float = 0.0) -> list[Message]:
+        """Let time pass at once, with one tick at its end."""
+        self.now_s += seconds
+        return self.send(Tick(self.now_s))
+
+    def sleep(self, seconds: float) -> list[tuple[float, Message]]:
+        """Let time pass, with a tick whenever the uplink wants one; what it says, and after how long."""
+        said: list[tuple[float, Message]] = []
+        begun_s, end_s = self.now_s, self.now_s + seconds
+        while (wakes_at_s := self.uplink.wakes_at_s) <= end_s:
+            self.now_s = max(self.now_s, wakes_at_s)
+            said += [(self.now_s - begun_s, message) for message in self.tick()]
+        self.now_s = end_s
+        return said
+
+    def alive(self, seconds: float, *workers: WorkerState) -> list[tuple[float, Message]]:
+        """Sleep while these workers announce themselves every second."""
+        said: list[tuple[float, Message]] = []
+        for second in range(int(seconds)):
+            said += [(second, message) for message in self.send(*workers)]
+            said += [(second + at_s, message) for at_s, message in self.sleep(1.0)]
+        return said
+
+    def offer(self, seq: int = 1) -> HardExample:
+        """The last offer of a frame."""
+        return [offer for offer in of(HardExample, self.said) if offer.id.seq == seq][-1]
+
+    def answer(self, seq: int = 1, **changes: Any) -> CloudAnswer:
+        return answer_to(self.offer(seq), **changes)
+
+    def decided(self, seq: int = 1) -> list[Result]:
+        return [result for result in of(Result, self.said) if result.id.seq == seq and result.revision == 2]
+
+    def hold(self, *seqs: int) -> None:
+        """Hard frames whose revision 1 is stored."""
+        for seq in seqs:
+            self.send(example(seq), stored(seq))
+
+
+def answer_to(
+    offer: HardExample,
+    status: AnswerStatus = AnswerStatus.ANSWERED,
+    *,
+    attempt: int | None = None,
+    name: str | None = None,
+    incarnation: str = "1",
+    reason: str = "",
+) -> CloudAnswer:
+    seen = boxes(0.9) if status is AnswerStatus.ANSWERED else Detections.empty()
+    return CloudAnswer(
+        offer.id, name or offer.worker, incarnation, attempt or offer.attempt, status, seen, "big", reason, {"big": 9.0}
+    )
+
+
+def of(kind: type[T], messages: Sequence[Message]) -> list[T]:
+    return [message for message in messages if isinstance(message, kind)]
+
+
+def offers(messages: Sequence[Message]) -> list[int]:
+    return [offer.id.seq for offer in of(HardExample, messages)]
+
+
+# Revision 1
+
+
+def test_an_easy_example_is_answered_and_passed_on_as_final() -> None:
+    world = World()
+    world.now_s += 0.5
+    said = world.send(example(hard=False))
+    (result,), (store,) = of(Result, said), of(Store, said)
+    assert (result.revision, result.ending, result.source, result.final) == (1, Ending.EASY, "edge", True)
+    assert (result.latency_ms, result.steps_ms) == (500.0, {"mine": 3.0})
+    assert store.result is result
+    assert store.image is not None
+    assert list(world.outbox.entries()) == []
+
+
+def test_a_hard_example_passes_on_when_the_outbox_has_it() -> None:
+    world = World()
+    said = world.send(example())
+    (result,), (store,) = of(Result, said), of(Store, said)
+    assert (result.ending, result.final, store.result) == (None, False, result)
+    assert [entry.id.seq for entry in world.outbox.entries()] == [1]
+    assert said.index(result) < said.index(store)
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_doubled_example_is_stored_again_and_told_nobody(*, hard: bool, ended: bool) -> None:
+    world = World()
+    (first,) = of(Store, world.send(worker(), example(hard=hard)))
+    if ended and hard:
+        world.send(stored(), world.answer(), stored(revision=2))
+    elif ended:
+        world.send(stored(final=True))
+    world.now_s += 5
+    again = [message for message in world.send(example(hard=hard)) if not isinstance(message, UplinkProgress)]
+    (store,) = of(Store, again)
+    assert again == [store]
+    assert store.result is first.result
+    assert store.image is not None
+
+
+def test_the_frames_that_are_remembered_are_bounded() -> None:
+    world = World()
+    for seq in range(1, 2 * ENDED_KEPT):
+        world.send(example(seq, hard=False))
+    assert len(world.uplink._ended) == ENDED_KEPT
+
+
+def test_pixels_do_not_wait_with_the_frame() -> None:
+    world = World()
+    world.send(example())
+    (held,) = world.uplink._held.values()
+    assert held.waiting.store.image is not None
+    assert held.waiting.store.image._pixels is None
+
+
+# To the worker and back
+
+
+def test_a_hard_frame_is_offered_to_a_worker_that_is_there() -> None:
+    world = World(expires_s=60)
+    assert offers(world.send(example())) == []
+    world.now_s += 10
+    (offer,) = of(HardExample, world.send(worker()))
+    assert (offer.worker, offer.uplink, offer.attempt, offer.expires_s) == ("w", "edge", 1, 50.0)
+    assert wire.encode("helmet", offer, world.now_s).expiry_s == 50
+
+
+def test_no_more_is_offered_than_the_worker_shares() -> None:
+    world = World()
+    world.send(worker(share=2))
+    said = world.send(example(1), example(2), example(3))
+    assert offers(said) == [1, 2]
+    assert offers(world.send(world.answer(1))) == [3]
+
+
+def test_the_answer_ends_the_frame_by_the_clouds_boxes() -> None:
+    world = World()
+    world.send(worker())
+    world.hold(1)
+    world.now_s += 0.25
+    said = world.send(world.answer())
+    (result,), (store,) = of(Result, said), of(Store, said)
+    assert (result.revision, result.ending, result.source, result.final) == (2, Ending.CLOUD, "cloud", True)
+    assert (result.worker, result.cloud_model, result.edge_model) == ("w", "big", "little")
+    assert result.detections.best == pytest.approx(0.9)
+    assert (result.latency_ms, result.upload_bytes) == (250.0, SIZE)
+    assert result.steps_ms == {"mine": 3.0, "big": 9.0, "cloud_trip": 250.0}
+    assert (store.result, store.image) == (result, None)
+    world.send(stored(revision=2))
+    assert list(world.outbox.entries()) == []
+    assert world.uplink._held == {}
+
+
+def test_a_hard_frame_is_held_until_revision_2_is_stored() -> None:
+    world = World()
+    world.send(worker())
+    world.hold(1)
+    world.send(world.answer())
+    (entry,) = world.outbox.entries()
+    assert entry.decided is not None
+    world.send(stored(1))
+    assert list(world.outbox.entries()) != []
+    world.send(stored(1, 2))
+    assert list(world.outbox.entries()) == []
+
+
+def test_revision_2_waits_for_revision_1() -> None:
+    world = World()
+    world.send(worker(), example())
+    said = world.send(world.answer())
+    assert len(of(Result, said)) == 1
+    assert of(Store, said) == []
+    (store,) = of(Store, world.send(stored()))
+    assert store.result.revision == 2
+
+
+def test_a_decided_frame_whose_stored_was_lost_asks_the_sink_for_it() -> None:
+    world = World()
+    world.send(worker(), example())
+    world.send(world.answer())
+    ((at_s, store),) = [(at_s, m) for at_s, m in world.sleep(RESEND_S) if isinstance(m, Store)]
+    assert at_s == RESEND_S
+    assert store.result.revision == 1
+    assert store.image is not None
+    (store,) = of(Store, world.send(stored()))
+    assert store.result.revision == 2
+    (entry,) = world.outbox.entries()
+    assert entry.store.image is None
+
+
+def test_one_decides_and_late_answers_only_count() -> None:
+    world = World()
+    world.send(worker("a"), worker("b"))
+    world.hold(1)
+    first = world.offer()
+    world.send(worker(first.worker, gone=True))
+    second = world.offer()
+    assert {first.worker, second.worker} == {"a", "b"}
+    world.send(answer_to(second))
+    said = world.send(answer_to(first))
+    assert of(Result, said) == []
+    assert of(Store, said) == []
+    assert [result.worker for result in world.decided()] == [second.worker]
+    world.send(stored(revision=2), answer_to(first), answer_to(second, AnswerStatus.BUSY))
+    assert of(UplinkProgress, world.tick(1.0))[-1].late == 2
+
+
+def test_the_answer_of_a_worker_that_is_gone_still_counts() -> None:
+    world = World()
+    world.send(worker())
+    world.hold(1)
+    answer = world.answer()
+    world.send(worker(gone=True), answer)
+    assert [result.ending for result in world.decided()] == [Ending.CLOUD]
+
+
+def test_the_first_answer_counts_even_of_a_worker_that_was_given_up() -> None:
+    world = World()
+    world.send(worker("a"))
+    world.hold(1)
+    answer = world.answer()
+    world.send(worker("b"), worker("a", gone=True))
+    assert world.offer().worker == "b"
+    world.send(answer)
+    assert [result.worker for result in world.decided()] == ["a"]
+
+
+def test_due_times_that_were_replaced_do_not_fill_the_memory() -> None:
+    world = World()
+    world.send(worker())
+    for seq in range(1, 1000):
+        world.hold(seq)
+        world.send(world.answer(seq), stored(seq, 2))
+        world.said.clear()
+    assert world.uplink._held == {}
+    assert len(world.uplink._timers) < 200
+
+
+def test_an_answer_of_a_worker_that_was_never_asked_is_not_taken() -> None:
+    world = World()
+    world.send(worker())
+    world.hold(1)
+    world.send(world.answer(name="stranger"))
+    assert world.decided() == []
+
+
+# Busy, errors
+
+
+def test_busy_is_offered_elsewhere() -> None:
+    world = World()
+    world.send(worker("a"), worker("b"), example())
+    first = world.offer()
+    (again,) = of(HardExample, world.send(answer_to(first, AnswerStatus.BUSY)))
+    assert again.worker != first.worker
+    assert again.attempt == 2
+
+
+def test_busy_of_the_only_worker_waits_a_moment_and_costs_no_try() -> None:
+    world = World()
+    world.send(worker(), example())
+    for _ in range(5):
+        assert offers(world.send(world.answer(status=AnswerStatus.BUSY))) == []
+        assert [(at_s, m.attempt) for at_s, m in world.sleep(0.5) if isinstance(m, HardExample)] == [
+            (0.25, world.offer().attempt)
+        ]
+    assert world.decided() == []
+
+
+def test_three_errors_fail_the_frame_with_the_last_reason() -> None:
+    world = World(tries=3)
+    world.send(worker())
+    world.hold(1)
+    for attempt in (1, 2):
+        said = world.send(world.answer(status=AnswerStatus.ERROR, reason="it is cut short"))
+        assert [offer.attempt for offer in of(HardExample, said)] == [attempt + 1]
+        assert [entry.tries for entry in world.outbox.entries()] == [attempt]
+    world.send(world.answer(status=AnswerStatus.ERROR, reason="it is cut short"))
+    (result,) = world.decided()
+    assert (result.ending, result.reason) == (Ending.FAILED, "tried 3 times; worker w: it is cut short")
+    assert result.source == "edge"
+    assert result.detections.best == 0.5
+
+
+def test_an_error_that_comes_twice_is_one_try() -> None:
+    world = World()
+    world.send(worker(share=1), example())
+    error = world.answer(status=AnswerStatus.ERROR)
+    world.send(worker(share=0), error, error, error)
+    assert [entry.tries for entry in world.outbox.entries()] == [1]
+    world.send(worker(share=1), error)
+    assert [entry.tries for entry in world.outbox.entries()] == [1]
+
+
+# Time
+
+
+def test_a_frame_that_nobody_answers_expires_and_says_why() -> None:
+    world = World(expires_s=60)
+    world.hold(1)
+    ends = [(at_s, m) for at_s, m in world.sleep(61) if isinstance(m, Result)]
+    ((at_s, result),) = ends
+    assert (at_s, result.ending, result.reason) == (60.0, Ending.EXPIRED, "no answer from the cloud within 60 s")
+    assert (result.revision, result.source, result.upload_bytes) == (2, "edge", 0)
+
+
+def test_the_deadline_counts_from_the_capture() -> None:
+    world = World(expires_s=60)
+    world.send(example(born_s=START_S - 20), stored())
+    ((at_s, _),) = [(at_s, m) for at_s, m in world.sleep(61) if isinstance(m, Result)]
+    assert at_s == 40.0
+
+
+def test_what_is_lost_is_offered_again_with_doubling_deadlines() -> None:
+    world = World()
+    world.send(worker(), example())
+    said = [(int(at_s), m.attempt) for at_s, m in world.alive(140, worker()) if isinstance(m, HardExample)]
+    assert said == [(10, 2), (30, 3), (70, 4), (130, 5)]
+
+
+def test_only_frames_that_were_sent_once_are_measured() -> None:
+    world = World()
+    world.send(worker(), example(1))
+    world.alive(11, worker())
+    world.send(world.answer(1))
+    assert world.uplink._trips.mean_s is None
+    world.send(example(2, born_s=world.now_s))
+    world.now_s += 0.5
+    world.send(world.answer(2))
+    assert world.uplink._trips.mean_s == 0.5
+
+
+def test_upload_bytes_count_every_offer() -> None:
+    world = World()
+    world.send(worker())
+    world.hold(1)
+    world.alive(35, worker())
+    world.send(world.answer())
+    assert [result.upload_bytes for result in world.decided()] == [3 * SIZE]
+
+
+# Workers that go
+
+
+def test_silence_offers_the_frames_elsewhere_in_their_order() -> None:
+    world = World()
+    world.send(worker("a"), example(1), example(2), example(3))
+    for _ in range(2):
+        world.sleep(2)
+        world.send(worker("b"))
+    assert [(at_s, m.id.seq) for at_s, m in world.sleep(2) if isinstance(m, HardExample)] == [(2, 1), (2, 2), (2, 3)]
+    assert {world.offer(seq).worker for seq in (1, 2, 3)} == {"b"}
+
+
+def test_a_goodbye_offers_the_frames_elsewhere_at_once() -> None:
+    world = World()
+    world.send(worker("a"), example(1), example(2), worker("b"))
+    assert offers(world.send(worker("a", gone=True))) == [1, 2]
+    assert [entry.tries for entry in world.outbox.entries()] == [0, 0]
+
+
+def test_a_new_incarnation_is_offered_its_frames_again_and_only_the_one_in_work_is_blamed() -> None:
+    world = World()
+    world.send(worker(), example(1), example(2), example(3))
+    assert offers(world.send(worker(incarnation="2"))) == [1, 2, 3]
+    assert [entry.tries for entry in world.outbox.entries()] == [1, 0, 0]
+
+
+def test_a_frame_that_ends_three_workers_has_failed() -> None:
+    world = World(tries=3)
+    world.send(worker())
+    world.hold(1, 2)
+    for incarnation in ("2", "3"):
+        world.send(worker(incarnation=incarnation))
+    assert world.decided(1) == []
+    said = world.send(worker(incarnation="4"))
+    (result,) = world.decided(1)
+    assert result.ending is Ending.FAILED
+    assert result.reason == "tried 3 times; worker w ended while it had this frame in work"
+    assert offers(said) == [2]
+    assert [entry.tries for entry in world.outbox.entries()] == [3, 0]
+
+
+def test_the_frame_of_a_silent_worker_that_comes_back_anew_stays_where_it_is_now() -> None:
+    world = World()
+    world.send(worker("a"), example())
+    for _ in range(3):
+        world.sleep(2)
+        world.send(worker("b"))
+    world.tick()
+    assert offers(world.send(worker("a", incarnation="2"))) == []
+    assert [entry.tries for entry in world.outbox.entries()] == [1]
+    assert world.offer().worker == "b"
+
+
+def test_an_answer_keeps_a_worker_alive_and_busy_does_not() -> None:
+    world = World()
+    world.send(worker(share=1), example(1), example(2))
+    world.now_s += 4
+    world.send(world.answer(1))
+    world.tick(5.9)
+    assert len(world.uplink._workers) == 1
+    world.send(world.answer(2, status=AnswerStatus.BUSY))
+    world.tick(0.2)
+    assert len(world.uplink._workers) == 0
+
+
+# The budget
+
+
+def test_over_the_budget_the_least_hard_expire_first() -> None:
+    world = World(budget_bytes=2 * SIZE)
+    for seq, score in ((1, 0.9), (2, 0.6), (3, 0.7)):
+        world.send(example(seq, score=score), stored(seq))
+    (result,) = of(Result, [m for m in world.said if isinstance(m, Result) and m.revision == 2])
+    assert (result.id.seq, result.ending) == (2, Ending.EXPIRED)
+    assert result.reason == (f"the outbox is over its budget of {2 * SIZE} bytes, and this was its least hard frame")
+
+
+def test_a_frame_that_goes_over_the_budget_itself_is_told_in_order() -> None:
+    world = World(budget_bytes=SIZE)
+    world.send(example(1, score=0.9))
+    said = world.send(example(2, score=0.6))
+    assert [(r.id.seq, r.revision) for r in of(Result, said)] == [(2, 1), (2, 2)]
+    world.send(stored(2), stored(2, 2), stored(1))
+    assert world.uplink._held_bytes == SIZE
+
+
+# Down to the sink
+
+
+def stores(said: Sequence[tuple[float, Message]]) -> list[tuple[float, int]]:
+    return [(at_s, m.result.revision) for at_s, m in said if isinstance(m, Store)]
+
+
+def test_revision_2_is_sent_until_it_is_stored() -> None:
+    world = World()
+    world.send(worker())
+    world.hold(1)
+    world.send(world.answer())
+    assert stores(world.sleep(200)) == [(5.0, 2), (15.0, 2), (35.0, 2), (75.0, 2), (135.0, 2), (195.0, 2)]
+    assert len(world.decided()) == 1
+    world.send(stored(revision=2))
+    assert stores(world.sleep(1000)) == []
+
+
+def test_what_the_sink_cannot_store_is_not_sent_for_a_minute() -> None:
+    world = World()
+    world.send(worker())
+    world.hold(1)
+    world.send(world.answer(), NotStored(FrameId("gate", 1), 2, "the disk is full"))
+    assert [at_s for at_s, _ in stores(world.sleep(RESEND_MOST_S + 1))] == [RESEND_MOST_S]
+
+
+def test_not_stored_does_not_keep_an_undecided_frame_from_its_worker() -> None:
+    world = World()
+    world.send(worker(), example(), NotStored(FrameId("gate", 1), 1, "the disk is full"))
+    assert [int(at_s) for at_s, m in world.alive(12, worker()) if isinstance(m, HardExample)] == [10]
+
+
+def test_a_frame_that_ended_elsewhere_is_let_go() -> None:
+    world = World()
+    world.send(worker(), example(), stored(final=True))
+    assert list(world.outbox.entries()) == []
+    assert world.uplink._held_bytes == 0
+
+
+def test_a_hard_example_that_cannot_be_sent_has_failed() -> None:
+    world = World()
+    world.send(worker())
+    world.hold(1)
+    refused = Undeliverable(world.offer(), "larger than the broker takes")
+    world.send(refused, refused)
+    (result,) = world.decided()
+    assert (result.ending, result.reason) == (Ending.FAILED, "larger than the broker takes")
+    assert result.detections.best == 0.5
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_revision_1_that_cannot_be_sent_has_failed_without_picture_and_boxes(*, hard: bool) -> None:
+    world = World()
+    (store,) = of(Store, world.send(example(hard=hard)))
+    said = world.send(Undeliverable(store, "larger than the broker takes"))
+    (result,), (failed,) = of(Result, said), of(Store, said)
+    assert (result.revision, result.ending, result.reason) == (1, Ending.FAILED, "larger than the broker takes")
+    assert (failed.result, failed.image, len(result.detections)) == (result, None, 0)
+    assert list(world.outbox.entries()) == []
+    (again,) = of(Store, world.send(example(hard=hard)))
+    assert (again.result, again.image) == (result, None)
+
+
+def test_a_revision_2_that_cannot_be_sent_has_failed_without_boxes_and_is_sent_until_stored() -> None:
+    world = World()
+    world.send(worker())
+    world.hold(1)
+    (store,) = of(Store, world.send(world.answer()))
+    (failed,) = of(Store, world.send(Undeliverable(store, "larger than the broker takes")))
+    assert (failed.result.revision, failed.result.ending) == (2, Ending.FAILED)
+    assert len(failed.result.detections) == 0
+    assert of(Store, world.send(Undeliverable(failed, "larger than the broker takes"))) == []
+    assert len(stores(world.sleep(RESEND_MOST_S))) > 0
+
+
+# Reports and the end
+
+
+def test_progress_comes_once_a_second_and_only_when_it_changed() -> None:
+    world = World()
+    (first,) = of(UplinkProgress, world.tick())
+    assert first == UplinkProgress("gate", "i", (), 0, 0, 0, 0, "")
+    assert of(UplinkProgress, world.send(example(1), example(2))) == []
+    ((at_s, second),) = [(at_s, m) for at_s, m in world.sleep(5) if isinstance(m, UplinkProgress)]
+    assert (at_s, second.queued, second.offered, second.waiting) == (1.0, 2, 0, "no worker is there")
+    (third,) = of(UplinkProgress, world.send(worker(share=1)))
+    assert (third.queued, third.offered, third.workers, third.waiting) == (1, 1, 1, "")
+    assert of(UplinkProgress, world.send(worker(share=1))) == []
+    assert [m for _, m in world.sleep(4) if isinstance(m, UplinkProgress)] == []
+
+
+def test_progress_tells_that_the_last_worker_fell_silent() -> None:
+    world = World()
+    world.send(worker(), example())
+    assert [m.workers for _, m in world.sleep(7) if isinstance(m, UplinkProgress)] == [1, 0]
+
+
+def test_it_is_drained_when_the_sink_has_all_but_what_waits_for_the_cloud() -> None:
+    world = World()
+    assert world.uplink.drained
+    world.send(worker(), example(1, hard=False))
+    assert world.uplink.drained
+    world.send(example(2))
+    assert not world.uplink.drained
+    world.send(stored(2))
+    assert world.uplink.drained
+    world.send(world.answer(2))
+    assert not world.uplink.drained
+    world.send(stored(2, 2))
+    assert world.uplink.drained
+
+
+def test_a_drain_offers_nothing_more_and_asks_for_what_may_not_be_stored() -> None:
+    world = World()
+    world.send(example(1), stored(1), example(2))
+    said = world.send(Drain())
+    assert [store.id.seq for store in of(Store, said)] == [2]
+    assert offers(world.send(worker())) == []
+
+
+def test_other_messages_are_dropped() -> None:
+    with pytest.raises(DropMessage, match="takes no Frame"):
+        World().send(example().detected.frame)
+
+
+# A new process with an old outbox
+
+
+def test_what_was_not_decided_is_said_again_and_offered() -> None:
+    old = World()
+    old.hold(1, 2)
+    new = World(old.outbox)
+    said = new.tick()
+    assert [(r.id.seq, r.revision, r.ending) for r in of(Result, said)] == [(1, 1, None), (2, 1, None)]
+    assert [(s.id.seq, s.image is not None) for s in of(Store, said)] == [(1, True), (2, True)]
+    (progress,) = of(UplinkProgress, said)
+    assert (progress.recovered, progress.queued) == ((1, 2), 2)
+    assert not new.uplink.drained
+    assert offers(new.send(stored(1), worker())) == [1, 2]
+    new.send(new.answer(1))
+    assert [result.ending for result in new.decided(1)] == [Ending.CLOUD]
+    assert of(Store, new.tick(0.1)) == []
+
+
+def test_what_was_decided_is_sent_again_and_nothing_decided_anew() -> None:
+    old = World()
+    old.send(worker())
+    old.hold(1)
+    old.send(old.answer())
+    new = World(old.outbox, expires_s=10)
+    said = new.tick()
+    (result,), (store,) = of(Result, said), of(Store, said)
+    assert (result.revision, result.ending, store.result, store.image) == (2, Ending.CLOUD, result, None)
+    assert offers(new.send(worker())) == []
+    assert {revision for _, revision in stores(new.sleep(100))} == {2}
+    assert len(new.decided()) == 1
+    new.send(stored(revision=2))
+    assert list(new.outbox.entries()) == []
+
+
+def test_what_was_decided_before_revision_1_was_stored_begins_with_that() -> None:
+    old = World()
+    old.send(worker(), example())
+    old.send(old.answer())
+    new = World(old.outbox)
+    (store,) = of(Store, new.tick())
+    assert (store.result.revision, store.image is not None) == (1, True)
+    (store,) = of(Store, new.send(stored()))
+    assert store.result.revision == 2
+
+
+def test_tries_survive_the_process() -> None:
+    old = World(tries=2)
+    old.send(worker())
+    old.hold(1)
+    old.send(old.answer(status=AnswerStatus.ERROR))
+    new = World(old.outbox, tries=2)
+    new.send(worker())
+    new.send(new.answer(status=AnswerStatus.ERROR, reason="cut short"))
+    assert [result.reason for result in new.decided()] == ["tried 2 times; worker w: cut short"]
+
+
+def test_a_frame_that_is_read_again_is_the_one_in_the_outbox() -> None:
+    old = World()
+    old.hold(1)
+    new = World(old.outbox)
+    new.tick()
+    said = new.send(example(1))
+    assert of(Result, said) == []
+    assert len(of(Store, said)) == 1
+    assert len(new.uplink._held) == 1
