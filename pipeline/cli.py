@@ -39,6 +39,8 @@ def main() -> NoReturn:
     """Run a command; errors of Tandem become one line on stderr and an exit code."""
     try:
         app()
+    except KeyboardInterrupt:  # before a command runs: typer sees to it from there on
+        sys.exit(130)
     except TandemError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(getattr(error, "exit_code", 2 if isinstance(error, ConfigError) else 1))
@@ -108,7 +110,7 @@ def replay(
     """
     from pipeline.app.replay import replay as run_replay  # each command loads only what it needs
     from pipeline.app.replay_run import Options
-    from pipeline.app.streams import streams_of
+    from pipeline.app.streams import sampled, streams_of
 
     options = {
         "sink.out": out,
@@ -123,7 +125,7 @@ def replay(
         "cloud.providers": providers,
         "broker.url": broker,
     }
-    loaded = _load(config, options, settings)
+    loaded = sampled(_load(config, options, settings), every, fps)
     if videos:
         loaded = loaded.model_copy(update={"streams": streams_of(videos)})
     if not loaded.streams:
@@ -142,7 +144,7 @@ def run(
     ],
     config: ConfigFile = None,
     settings: Settings = None,
-    held: Annotated[bool, typer.Option("--held", hidden=True)] = False,
+    held: Annotated[str, typer.Option("--held", hidden=True)] = "",
 ) -> None:
     """Run stages against a broker until SIGTERM.
 
@@ -191,7 +193,3 @@ def _load(file: Path | None, options: Mapping[str, Any], settings: Sequence[str]
     for text in settings or ():
         overrides = merged(overrides, assignment(text))
     return load(file, overrides)
-
-
-if __name__ == "__main__":
-    main()

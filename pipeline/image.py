@@ -20,6 +20,9 @@ MAX_PIXELS: Final = 64_000_000
 MAX_JPEG_SIDE: Final = 65_500
 """The largest side that libjpeg takes."""
 
+_MOST_SEGMENTS: Final = 4096
+"""So many headers of a JPEG are looked at: real ones have dozens, and a search through megabytes holds others up."""
+
 _START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 
@@ -94,6 +97,18 @@ class Image:
                 self._jpeg = encode_jpeg(self._pixels, self.quality)
             return self._jpeg
 
+    def check_size(self) -> None:
+        """See that the picture can be encoded, and decoded again by whoever gets it.
+
+        Raises:
+            DropMessage: it is empty, larger than ``MAX_PIXELS``, or wider or higher than a JPEG can be.
+        """
+        _check_sides(self.width, self.height)
+        if self.width * self.height > MAX_PIXELS:
+            raise DropMessage(
+                f"a picture of {self.width}x{self.height} pixels is larger than the {MAX_PIXELS} that are taken"
+            )
+
     def encoded_only(self) -> Image:
         """The same picture as JPEG alone, which takes a tenth of the memory to wait with."""
         return Image(jpeg=self.jpeg, quality=self.quality)
@@ -106,12 +121,16 @@ def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
         DropMessage: the picture is empty, or wider or higher than the 65500 pixels of a JPEG.
     """
     height, width = pixels.shape[:2]
-    if not (0 < height <= MAX_JPEG_SIDE and 0 < width <= MAX_JPEG_SIDE):
-        raise DropMessage(f"a picture of {width}x{height} pixels does not fit a JPEG, whose sides are 1 to 65500")
+    _check_sides(width, height)
     ok, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not ok:
         raise DropMessage(f"a picture of {width}x{height} pixels cannot be encoded as JPEG")
     return bytes(data.data)
+
+
+def _check_sides(width: int, height: int) -> None:
+    if not (0 < height <= MAX_JPEG_SIDE and 0 < width <= MAX_JPEG_SIDE):
+        raise DropMessage(f"a picture of {width}x{height} pixels does not fit a JPEG, whose sides are 1 to 65500")
 
 
 def decode_jpeg(jpeg: bytes, *, reduce: int = 1) -> Pixels:
@@ -146,8 +165,8 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int]:
     if jpeg[:2] != b"\xff\xd8":
         raise DropMessage(f"{len(jpeg)} bytes that begin with {jpeg[:4].hex() or 'nothing'} are no JPEG")
     at = 2
-    while at + 9 <= len(jpeg):
-        if jpeg[at] != 0xFF:
+    for _ in range(_MOST_SEGMENTS):
+        if at + 9 > len(jpeg) or jpeg[at] != 0xFF:
             break
         marker = jpeg[at + 1]
         if marker in _START_OF_FRAME:

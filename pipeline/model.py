@@ -166,7 +166,7 @@ class Tally:
 
     @property
     def balanced(self) -> bool:
-        """Whether every frame read, and every frame admitted, is accounted for, and none waits."""
+        """Whether every frame read, and every frame admitted, is accounted for; some may be pending."""
         ended = self.easy + self.cloud + self.expired + self.failed + self.interrupted
         return (
             self.read == self.skipped + self.dropped + self.admitted

@@ -48,6 +48,7 @@ class Host:
     thread: threading.Thread | None = None
     due_since_s: float = math.inf
     told_to_drain: bool = False
+    drained: bool = False
 
 
 class Runner:
@@ -143,7 +144,7 @@ class Runner:
 
     def _drained(self, host: Host, until_s: float) -> bool:
         while self._clock() < until_s and not self.failed.is_set():
-            if host.told_to_drain and host.inbox.empty() and host.stage.drained:
+            if host.drained and host.inbox.empty():
                 return True
             self.failed.wait(0.01)
         return False
@@ -169,6 +170,7 @@ class Runner:
             except DropMessage as error:
                 self._drop(host.name, str(error))
             host.told_to_drain |= isinstance(message, Drain)
+            host.drained = host.told_to_drain and host.stage.drained
 
     def _next(self, host: Host) -> Message | None:
         """The next message, or a ``Tick`` where the stage wants one and no message is waiting, or it is overdue."""

@@ -81,12 +81,19 @@ _PLAIN: Final[Mapping[type[Any], TypeAdapter[Any]]] = {
 
 
 def encode(service: str, message: WireMessage, now_s: float) -> Packet:
-    """Make the packet that carries a message; ``now_s`` is this process's monotonic clock."""
+    """Make the packet that carries a message; ``now_s`` is this process's monotonic clock.
+
+    Raises:
+        DropMessage: it does not fit the format, as boxes of 5000 classes do not, and file names that are no UTF-8.
+    """
     route = ROUTES[type(message)]
     kind = _PAYLOADS.get(type(message))
-    body = {"v": VERSION, **(kind.of(message, now_s).model_dump(by_alias=True) if kind else _plain(message))}
     binary = route.kind in _WITH_PICTURE
-    payload = msgpack.packb(body, default=to_jsonable_python) if binary else to_json(body, inf_nan_mode="null")
+    try:
+        body = {"v": VERSION, **(kind.of(message, now_s).model_dump(by_alias=True) if kind else _plain(message))}
+        payload = msgpack.packb(body, default=to_jsonable_python) if binary else to_json(body, inf_nan_mode="null")
+    except ValueError as error:  # of pydantic and msgpack, both of which have their own kinds of it
+        raise DropMessage(f"it does not fit the wire format: {_reason(error)}") from error
     return Packet(
         topic=str(topic_of(service, message)),
         payload=bytes(payload),

@@ -10,7 +10,17 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from pipeline.errors import DropMessage
-from pipeline.messages import AnswerStatus, CloudAnswer, Drain, HardExample, Inferred, Message, Tick, WorkerState
+from pipeline.messages import (
+    AnswerStatus,
+    CloudAnswer,
+    Drain,
+    HardExample,
+    Inferred,
+    Message,
+    Tick,
+    Undeliverable,
+    WorkerState,
+)
 from pipeline.model import Detections, FrameId
 from pipeline.stage import Clock
 
@@ -112,7 +122,9 @@ class Cloud:
                 while self._queue:
                     del self._attempts[_key(self._queue.pop())]
                 yield replace(self._state, queue=0, gone=True)
-            case Tick():
+            case Undeliverable(message=CloudAnswer(status=AnswerStatus.ANSWERED) as answer, reason=reason):
+                yield self._unsendable(answer, reason)
+            case Tick() | Undeliverable():
                 pass
             case _:
                 raise DropMessage(f"the cloud worker takes no {type(message).__name__}")
@@ -154,6 +166,11 @@ class Cloud:
         if len(self._answers) > ANSWERS_KEPT:
             self._answers.popitem(last=False)
         return answer
+
+    def _unsendable(self, answer: CloudAnswer, reason: str) -> CloudAnswer:
+        """Say that there are boxes which cannot be sent, so that nobody waits for them."""
+        reason = f"its answer cannot be sent: {reason}"
+        return replace(answer, status=AnswerStatus.ERROR, detections=Detections.empty(), reason=reason, steps_ms={})
 
     def _answer(self, example: HardExample, status: AnswerStatus, reason: str) -> CloudAnswer:
         state = self._state

@@ -73,6 +73,8 @@ class SqliteLedger:
         self._accounts = dict(self._committed)
         self._recovered: dict[str, int] = {}
         self._before_uplink: dict[str, set[int]] = {}
+        self._heard: set[str] = set()
+        self._meeting: set[str] = set()
 
     def kept(self, frame: FrameId) -> Kept | None:
         with translated(self.path):
@@ -101,7 +103,7 @@ class SqliteLedger:
         )
         if result.ending is not None:
             account = account.plus(result.ending, result.upload_bytes)
-        elif account.stream not in self._recovered:
+        elif account.stream not in self._heard:
             self._before_uplink.setdefault(account.stream, set()).add(result.id.seq)
         self._accounts[account.stream] = account
 
@@ -140,10 +142,12 @@ class SqliteLedger:
     def meet(self, progress: UplinkProgress) -> bool:
         account = self._account(progress.stream)
         self._recovered[account.stream] = max(progress.recovered, default=0)
-        # What came since the start and before this uplink was heard came from it, and is not lost.
-        early = self._before_uplink.pop(account.stream, set())
+        self._meeting.add(account.stream)
         if account.uplink == progress.incarnation:
             return False
+        self._heard.discard(account.stream)
+        # What came since the start and before this uplink was heard came from it, and is not lost.
+        early = self._before_uplink.get(account.stream, set())
         lost = set(self._open(account.stream)).difference(progress.recovered, early) if account.live else set()
         for seq in sorted(lost):
             reason = "it waited in the memory of an uplink that was started again"
@@ -179,12 +183,17 @@ class SqliteLedger:
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
         self._committed.update({account.stream: account for account in changed})
+        self._heard |= self._meeting
+        for stream in self._meeting:
+            self._before_uplink.pop(stream, None)
+        self._meeting.clear()
 
     def rollback(self) -> None:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         counts = {name: account.counts for name, account in self._accounts.items()}
         self._accounts = {name: row.counted(counts[name]) for name, row in self._committed.items()}
+        self._meeting.clear()
 
     def close(self) -> None:
         """Close the file and let go of it. What is not committed is forgotten."""

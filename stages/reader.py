@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from pipeline.errors import ConfigError, SourceError
+from pipeline.errors import ConfigError, DropMessage, SourceError
 from pipeline.messages import (
     Drain,
     Frame,
@@ -51,7 +51,8 @@ class Reader:
 
     * at most ``window`` frames are under way whose revision 1 is not stored, and only of these it holds pixels;
     * of a file, at most ``backlog`` frames are under way that are not final: the rest waits for the cloud;
-    * a frame that was admitted is sent again until it is stored;
+    * a frame that was admitted is sent again until it is stored; one with a picture that is too large for others ends
+      as failed at once;
     * ``read = skipped + dropped + admitted`` holds in every message.
 
     A source that fails is opened again, as often as it takes. A file that has ended is over: when all its frames are
@@ -205,7 +206,7 @@ class Reader:
         yield from self._say(SourceStatus.RUNNING, "", now_s)
         match got:
             case Taken():
-                yield self._admit(got, now_s)
+                yield from self._admit(got, now_s)
             case Passed():
                 self._count(got, admitted=0)
             case Ended():
@@ -214,7 +215,7 @@ class Reader:
                 self._intake.close()
                 yield from self._finish(now_s)
 
-    def _admit(self, taken: Taken, now_s: float) -> Frame:
+    def _admit(self, taken: Taken, now_s: float) -> Iterator[Message]:
         picture = taken.picture
         self._count(picture.passed, admitted=1)
         frame = Frame(
@@ -230,7 +231,12 @@ class Reader:
         if not self._source.live:
             self._backlog.add(picture.seq, now_s)
         self._blocked_s = None
-        return frame
+        try:
+            frame.image.check_size()
+        except DropMessage as error:
+            yield from self._undeliverable(frame, str(error))
+        else:
+            yield frame
 
     def _count(self, passed: Passed, admitted: int) -> None:
         self._counts = Counts(

@@ -91,7 +91,7 @@ class Uplink:
         self._queue: deque[FrameId] = deque()
         self._ended: OrderedDict[FrameId, Result] = OrderedDict()
         self._timers = Timers()
-        self._draining = False
+        self._draining = self._introduced = False
         self._unsaid = tuple(self._recovered(outbox.entries()))
         self._report = UplinkReport(incarnation, streams, (held.id for held in self._unsaid))
 
@@ -101,7 +101,7 @@ class Uplink:
         out = [*self._say_recovered(now_s), *self._handle(message, now_s), *self._offers(now_s)]
         if out or not isinstance(message, Tick):
             self._report.changed()
-        out.extend(self._report.due(now_s, self._held, self._workers))
+        out.extend(self._reports(now_s))
         return out
 
     @property
@@ -183,7 +183,15 @@ class Uplink:
             yield held
 
     def _say_recovered(self, now_s: float) -> Iterator[Message]:
-        """Say once more what was kept: nobody knows how much of it was heard before the process ended."""
+        """Say once more what was kept: nobody knows how much of it was heard before the process ended.
+
+        The first report goes before it all. What the sink has of a live stream when it first hears of an uplink, and
+        that one has not recovered, counts as lost.
+        """
+        if self._introduced:
+            return
+        self._introduced = True
+        yield from self._reports(now_s)
         recovered, self._unsaid = self._unsaid, ()
         for held in recovered:
             yield held.waiting.decided or held.waiting.store.result
@@ -359,7 +367,11 @@ class Uplink:
             yield result
             yield self._down(held, now_s)
 
-    # Time.
+    # Time, and what people see.
+
+    def _reports(self, now_s: float) -> Iterator[Message]:
+        undecided = (held.id for held in self._held.values() if not held.waiting.decided)
+        return self._report.due(now_s, undecided, self._workers)
 
     def _tick(self, now_s: float) -> Iterator[Message]:
         alive = len(self._workers)

@@ -43,15 +43,15 @@ class UplinkReport:
         """When the next report is due."""
         return self._due_s if self._changed else math.inf
 
-    def due(self, now_s: float, held: Iterable[FrameId], workers: Workers) -> Iterator[UplinkProgress]:
-        """The reports that are due now."""
+    def due(self, now_s: float, undecided: Iterable[FrameId], workers: Workers) -> Iterator[UplinkProgress]:
+        """The reports that are due now; ``undecided`` frames wait for a worker, or for the answer of one."""
         if not self._changed or now_s < self._due_s:
             return
         self._due_s = now_s + PROGRESS_S
         self._changed = False
         offered = workers.offered
         under_way = Counter(frame.stream for frame in offered)
-        queued = Counter(frame.stream for frame in held if frame not in offered)
+        queued = Counter(frame.stream for frame in undecided if frame not in offered)
         for stream, recovered in self._recovered.items():
             progress = UplinkProgress(
                 stream,

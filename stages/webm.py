@@ -22,14 +22,17 @@ def read_ivf(file: BinaryIO) -> Iterator[bytes]:
     """The VP8 frames of an IVF file, in order.
 
     Raises:
-        ValueError: it is no IVF file with VP8 in it.
+        ValueError: it is no IVF file with VP8 in it, or its last frame is cut short.
     """
     header = file.read(_IVF_HEADER.size)
     if len(header) < _IVF_HEADER.size or header[:4] != b"DKIF" or header[8:12] != b"VP80":
         raise ValueError("this is no IVF file with VP8 in it")
     while len(head := file.read(_IVF_FRAME.size)) == _IVF_FRAME.size:
         size, _ = _IVF_FRAME.unpack(head)
-        yield file.read(size)
+        frame = file.read(size)
+        if len(frame) < size:
+            raise ValueError("its last frame is not all there")
+        yield frame
 
 
 class WebmWriter:

@@ -58,7 +58,7 @@ def _findings(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]
         if not config.streams:
             yield Finding("sources", NOTHING_TO_READ)
         for stream in config.streams:
-            yield _tried(f"source of {stream}: {config.streams[stream].source}", partial(_source, config, stream))
+            yield _source(config, stream)
     if StageName.DETECTOR in stages:
         yield _tried(f"detector: {config.detector.model}", lambda: make_detector("detector", config.detector, 1))
     if StageName.MINER in stages:
@@ -80,9 +80,16 @@ def _tried(what: str, act: Callable[[], object]) -> Finding:
     return Finding(what)
 
 
-def _source(config: Config, stream: str) -> None:
+def _source(config: Config, stream: str) -> Finding:
     settings = config.streams[stream]
-    check_source(make_source(parse_source(settings.source, f"streams.{stream}.source"), sampling(config, settings)))
+    try:
+        address = parse_source(settings.source, f"streams.{stream}.source")
+    except TandemError as error:
+        return Finding(f"source of {stream}", str(error))
+    # Its name for people: a camera's URL may have a password in it.
+    return _tried(
+        f"source of {stream}: {address.name}", lambda: check_source(make_source(address, sampling(config, settings)))
+    )
 
 
 def _writable(folder: Path) -> None:
@@ -99,10 +106,12 @@ def _broker(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]:
     Tandem, so whoever takes it counts and skips it.
     """
     try:
-        link = MqttLink(broker_address(config), name_from(f"check-{uuid.uuid4().hex[:8]}"))
+        address = broker_address(config)
+        link = MqttLink(address, name_from(f"check-{uuid.uuid4().hex[:8]}"))
     except TandemError as error:
-        yield Finding(f"broker: {config.broker.url}", str(error))
+        yield Finding("broker", str(error))
         return
+    what = f"broker: {address}"
     topics = [str(topic) for topic in _topics(config, stages)]
     probe = f"probe-{uuid.uuid4().hex}".encode()
     arrived: set[str] = set()
@@ -119,9 +128,9 @@ def _broker(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]:
         while not (link.reason or link.wait_connected(0.05)) and time.monotonic() < until_s:
             pass
         if not link.connected:
-            yield Finding(f"broker: {config.broker.url}", link.reason or f"no answer within {REACHED_S:g} s")
+            yield Finding(what, link.reason or f"no answer within {REACHED_S:g} s")
             return
-        yield Finding(f"broker: {config.broker.url}")
+        yield Finding(what)
         too_large = {topic: text for topic in topics if (text := _published(link, topic, probe))}
         until_s = time.monotonic() + ARRIVED_S
         while len(arrived) + len(too_large) < len(topics) and time.monotonic() < until_s:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ class Child:
 
     Attributes:
         name: what people call it, e.g. ``edge``.
+        incarnation: with which it announces itself, so that nobody else is taken for it.
         exit_code: how it ended, or None while it runs.
         cpu_s: user and system CPU seconds, once it has ended.
         peak_rss_bytes: its largest resident set, once it has ended.
@@ -37,13 +39,14 @@ class Child:
     def __init__(self, name: str, stages: Sequence[str], config_file: Path, log_file: Path) -> None:
         """Start it, held until ``begin``; what it says goes to ``log_file``."""
         self.name = name
+        self.incarnation = secrets.token_hex(4)
         self.log_file = log_file
         self.exit_code: int | None = None
         self.cpu_s = 0.0
         self.peak_rss_bytes = 0
         # -P: a folder with a "pipeline" of its own may be the one that we were started in.
-        command = [sys.executable, "-P", "-m", "pipeline.cli", "run", *stages]
-        command += ["--config", str(config_file), "--held"]
+        command = [sys.executable, "-P", "-m", "pipeline", "run", *stages]
+        command += ["--config", str(config_file), "--held", self.incarnation]
         with log_file.open("ab") as log:
             self._log_from = log.tell()
             self._process = subprocess.Popen(  # noqa: S603 - ourselves

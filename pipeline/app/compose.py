@@ -56,27 +56,28 @@ class Names:
     worker: str
 
     @classmethod
-    def of(cls, config: Config, stages: Sequence[StageName]) -> Names:
-        """The names from the config, or from what runs where."""
+    def of(cls, config: Config, stages: Sequence[StageName], incarnation: str = "") -> Names:
+        """The names from the config, or from what runs where, and a new incarnation unless one is given."""
         role = "edge" if set(stages) >= set(EDGE) else "-".join(sorted(stages))
         process = config.process or name_from(f"{role}-{socket.gethostname()}-{os.getpid()}")
-        return cls(process, secrets.token_hex(4), config.cloud.worker or process)
+        return cls(process, incarnation or secrets.token_hex(4), config.cloud.worker or process)
 
 
-def compose(config: Config, stages: Sequence[StageName], closing: ExitStack) -> Runner:
+def compose(config: Config, stages: Sequence[StageName], closing: ExitStack, incarnation: str = "") -> Runner:
     """Load what the stages need and put them into a runner, not yet started.
 
     Args:
         config: of this process.
         stages: what it hosts.
         closing: takes what must be closed after the runner has stopped.
+        incarnation: changes with every start; made up if empty.
 
     Raises:
         ConfigError: a model, a source, a miner, a folder or the broker's address is wrong.
     """
     # Stages are threads already; OpenCV's own would only take the CPU from each other.
     cv2.setNumThreads(1)
-    names = Names.of(config, stages)
+    names = Names.of(config, stages, incarnation)
     parts = _Parts(config, names, closing)
     streams = tuple(config.streams)
     if StageName.READER in stages and not streams:

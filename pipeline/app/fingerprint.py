@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Config, ModelConfig, StreamConfig
+from pipeline.app.parts import sampling
+from pipeline.config import Config, ModelConfig
 from pipeline.errors import SourceError
 from stages.models import model_path
 from stages.source import VideoSource
@@ -24,7 +25,7 @@ def fingerprint(config: Config, stream: str, address: SourceAddress, source: Vid
     """
     shape = {
         "source": _source(address, live=source.live),
-        "sampling": _sampling(config, config.streams[stream]),
+        "sampling": repr(sampling(config, config.streams[stream])),
         "jpeg_quality": config.reader.jpeg_quality,
         "edge": _model(config.detector),
         "cloud": _model(config.cloud),
@@ -32,10 +33,6 @@ def fingerprint(config: Config, stream: str, address: SourceAddress, source: Vid
         "seed": config.seed,
     }
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _sampling(config: Config, stream: StreamConfig) -> dict[str, Any]:
-    return {"every": stream.every or config.reader.every, "fps": stream.fps or config.reader.fps}
 
 
 def _source(address: SourceAddress, *, live: bool) -> Any:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from heapq import nlargest
+from operator import attrgetter
 from typing import Final
 
 from rich.console import Console
@@ -10,9 +13,10 @@ from rich.console import Console
 from pipeline.app.places import Places
 from pipeline.model import Ending
 from stages.compare import changes, write_compare
-from stages.ledger_report import FrameRow, read_frames
+from stages.ledger_report import read_frames
 
 SHOWN_CORRECTIONS: Final = 5
+SHOWN_BOXES: Final = 4
 
 
 def make_compare_videos(places: Places, console: Console) -> bool:
@@ -39,22 +43,36 @@ def say_what_became(places: Places, console: Console) -> None:
     for stream in places.pictures:
         found = list(_corrections(places, stream))
         if found:
-            console.print(f"{stream}: the big model corrected {len(found)} frames", highlight=False)
-        for row, words in found[:SHOWN_CORRECTIONS]:
-            console.print(f"  frame {row.seq}: {words}", highlight=False, soft_wrap=True)
+            console.print(f"{stream}: the big model corrected {len(found)} frames, among them", highlight=False)
+        for correction in sorted(nlargest(SHOWN_CORRECTIONS, found, key=attrgetter("score")), key=attrgetter("seq")):
+            console.print(f"  frame {correction.seq}: {correction.words}", highlight=False, soft_wrap=True)
         for ending in (Ending.FAILED, Ending.EXPIRED):
             if rows := [row for row in read_frames(places.ledger, stream) if row.ending == ending]:
                 console.print(f"{stream}: {len(rows)} frames {ending}", highlight=False)
                 console.print(f"  frame {rows[0].seq}: {rows[0].reason}", highlight=False, soft_wrap=True)
 
 
-def _corrections(places: Places, stream: str) -> Iterator[tuple[FrameRow, str]]:
-    """The frames of a stream that the big model corrected, and what it changed in words."""
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What the cloud changed in one frame.
+
+    Attributes:
+        score: of the surest box that it added; people want to see those frames first.
+        words: the boxes that came and went.
+    """
+
+    seq: int
+    score: float
+    words: str
+
+
+def _corrections(places: Places, stream: str) -> Iterator[Correction]:
     for row in read_frames(places.ledger, stream):
         added, removed = changes(row.edge, row.joint)
-        words = [
-            *(f"+ {row.joint.names[row.joint.labels[i]]} {row.joint.scores[i]:.2f}" for i in added),
-            *(f"- {row.edge.names[row.edge.labels[i]]} {row.edge.scores[i]:.2f}" for i in removed),
-        ]
+        boxes = [("+", row.joint, i) for i in added] + [("-", row.edge, i) for i in removed]
+        surest = sorted(boxes, key=lambda box: -box[1].scores[box[2]])
+        words = [f"{sign} {seen.names[seen.labels[i]]} {seen.scores[i]:.2f}" for sign, seen, i in surest[:SHOWN_BOXES]]
+        if len(surest) > SHOWN_BOXES:
+            words.append(f"{len(surest) - SHOWN_BOXES} more")
         if words:
-            yield row, ", ".join(words)
+            yield Correction(row.seq, float(row.joint.scores[added].max(initial=0)), ", ".join(words))

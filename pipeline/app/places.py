@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config import Config
+from pipeline.errors import ConfigError
 from stages.outputs import OutputFolders, layout
 
 
@@ -37,8 +39,14 @@ class Places:
 
     @classmethod
     def of(cls, config: Config) -> Places:
-        """The places that a config asks for: all in ``sink.out``, or Sedna's three folders where they are named."""
+        """The places that a config asks for: all in ``sink.out``, or Sedna's three folders where they are named.
+
+        Raises:
+            ConfigError: a path is not UTF-8, or two outputs would share a folder.
+        """
         sink = config.sink
+        for field in ("out", "all_examples", "hard_edge", "hard_cloud", "state_dir"):
+            _check_text(f"sink.{field}", getattr(sink, field))
         named = sink.all_examples or sink.hard_edge or sink.hard_cloud
         state = sink.state_dir or (named.parent / ".tandem" if named else sink.out)
         folders = OutputFolders(
@@ -48,3 +56,11 @@ class Places:
             dataset=(state if named or sink.state_dir else sink.out) / "dataset",
         )
         return cls(layout(config.streams, sink.out, folders if named or sink.state_dir else None), state)
+
+
+def _check_text(field: str, path: Path | None) -> None:
+    """Refuse a path that results, ledger and OpenCV could not carry."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(field, f"{os.fsencode(str(path))!r} is not UTF-8: name another folder") from error

@@ -33,6 +33,12 @@ BROKER_S: Final = 10.0
 WARM_S: Final = 180.0
 """So long a worker may take to load and warm its model."""
 
+RETAINED_S: Final = 0.1
+"""So soon after the subscription a broker has sent what it keeps."""
+
+REPEATED_S: Final = 2.5
+"""Within this time a worker that is alive announces itself again."""
+
 DRAIN_S: Final = 15.0
 WORKER_STOP_S: Final = 5.0
 
@@ -108,15 +114,21 @@ class ReplayRun:
         """Connect and start every process; whatever happens, none of them stays behind."""
         before = {number: signal.signal(number, self._asked) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            # All of them load at the same time; frames start when the workers are warm.
-            self._start_workers()
-            self._start_edge()
             self._connect()
-            self._await_workers()
+            self._refuse_another()
+            if not self.interrupted:
+                # All of them load at the same time; frames start when the workers are warm.
+                for name in self._worker_names():
+                    self._start_worker(name)
+                self._start_edge()
+                self._await_workers()
+                self._refuse_another()
             if not self.interrupted:
                 self._begin()
             yield self
         finally:
+            for number in before:
+                signal.signal(number, signal.SIG_IGN)  # it ends as fast as it can
             for child in self._children():
                 child.kill()
             self._watch.close()
@@ -160,12 +172,10 @@ class ReplayRun:
 
     def models(self) -> dict[str, str]:
         """The models and what they run on, as our processes have said; others may be on the same broker."""
-        ours = {child.name for child in self._children()}
         said = {
-            stage: models[0]
-            for name, state in self._watch.processes.items()
-            for stage, models in (("edge", state.models), ("cloud", state.models))
-            if name in ours and models and (("detector" in state.stages) == (stage == "edge"))
+            "edge" if "detector" in state.stages else "cloud": state.models[0]
+            for child in self._children()
+            if (state := self._watch.processes.get(child.incarnation)) and state.models
         }
         return dict(sorted(said.items(), reverse=True))
 
@@ -179,12 +189,41 @@ class ReplayRun:
         watch = f"mosquitto_sub -h {address.host} -p {address.port} -t 'tandem/+/+/results'"
         self._console.print(f"  {watch}", highlight=False, soft_wrap=True)
 
-    def _start_workers(self) -> None:
-        for number in range(1, self._options.workers + 1):
-            self._start_worker(f"worker-{number}")
+    def _refuse_another(self) -> None:
+        """Two replays of one service would take each other's frames and answers.
+
+        Raises:
+            ConfigError: workers that are not ours announce themselves by the names of ours.
+        """
+        if self._broker:
+            return
+        self._watch.until(lambda: self.interrupted or bool(self._others()), RETAINED_S)
+        self._watch.until(lambda: self.interrupted or not self._others() or self._others_are_alive(), REPEATED_S)
+        if self._others_are_alive():
+            service, address = self._config.service, broker_address(self._config)
+            raise ConfigError(
+                "service",
+                f"another replay runs as {service} on {address}: wait for its end, or give this one a service of its "
+                f"own, e.g. --set service={service[:61]}-2",
+            )
+        self._watch.forget_workers(self._others())
+
+    def _others(self) -> set[str]:
+        """The incarnations of workers that have the names of ours."""
+        names, ours = self._worker_names(), {child.incarnation for child in self._workers.values()}
+        return {state.incarnation for state in list(self._watch.workers.values()) if state.worker in names} - ours
+
+    def _others_are_alive(self) -> bool:
+        return any(map(self._watch.repeats_itself, self._others()))
+
+    def _worker_names(self) -> list[str]:
+        return [f"worker-{number}" for number in range(1, self._options.workers + 1)]
+
+    def _is_warm(self, worker: Child) -> bool:
+        return worker.incarnation in self._watch.workers
 
     def _await_workers(self) -> None:
-        warm = lambda: self.interrupted or self._failed() or self._workers.keys() <= self._watch.workers.keys()  # noqa: E731
+        warm = lambda: self.interrupted or self._failed() or all(map(self._is_warm, self._workers.values()))  # noqa: E731
         if not self._watch.until(warm, WARM_S):
             raise ReplayError(f"no worker was warm within {WARM_S:g} s: see {self._places.logs}", 1)
         self._look_after_children()
@@ -237,7 +276,7 @@ class ReplayRun:
         for child in self._children():
             if not child.ended():
                 continue
-            if child.exit_code == 2 or child.name in self._edge or child.name not in self._watch.workers:
+            if child.exit_code == 2 or child.name in self._edge or not self._is_warm(child):
                 raise _failure(child)
             self._console.print(f"{child.name} {child.ending}; it is started again")
             self._start_worker(child.name)

@@ -26,13 +26,14 @@ GRACE_S: Final = 10.0
 _LOOK_S: Final = 0.1
 
 
-def run(config: Config, stages: Sequence[StageName], *, held: bool = False) -> None:
+def run(config: Config, stages: Sequence[StageName], *, held: str = "") -> None:
     """Host ``stages`` until SIGTERM or SIGINT, then drain without waiting for the cloud.
 
     Args:
         config: of this process.
         stages: what it hosts.
-        held: load everything, then begin when standard input has a line, and drain when it is closed.
+        held: the incarnation of a process that is held: it loads everything, then begins when standard input has a
+            line, and drains when that is closed.
 
     Raises:
         ConfigError: the config is wrong, or the sink refuses a stream.
@@ -47,7 +48,7 @@ def run(config: Config, stages: Sequence[StageName], *, held: bool = False) -> N
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
     with ExitStack() as closing:
-        runner = compose(config, stages, closing)
+        runner = compose(config, stages, closing, held)
         if held:
             _await_begin(stop)
         if not stop.is_set():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -26,8 +27,8 @@ class Watch:
 
     Attributes:
         streams: the newest state of each stream.
-        workers: the newest announcement of each worker that is there.
-        processes: the newest word of each process.
+        workers: the newest announcement of each worker that is there, by its incarnation.
+        processes: the newest word of each process, by its incarnation.
     """
 
     def __init__(self, service: str, link: MqttLink) -> None:
@@ -35,6 +36,7 @@ class Watch:
         self.streams: dict[str, State] = {}
         self.workers: dict[str, WorkerState] = {}
         self.processes: dict[str, StageState] = {}
+        self._heard: Counter[str] = Counter()
         self._news = threading.Event()
         self._link = link
         filters = [
@@ -58,6 +60,15 @@ class Watch:
             self.wait()
         return True
 
+    def repeats_itself(self, incarnation: str) -> bool:
+        """Whether a worker has announced itself again: of one that was killed, a broker keeps the last word only."""
+        return self._heard[incarnation] > 1
+
+    def forget_workers(self, incarnations: Iterable[str]) -> None:
+        """Forget workers that are not there any more."""
+        for incarnation in incarnations:
+            self.workers.pop(incarnation, None)
+
     def forget_streams(self) -> None:
         """Forget the states of streams: a broker keeps those of earlier runs, which may have ended."""
         self.streams.clear()
@@ -80,9 +91,10 @@ class Watch:
         if isinstance(message, State):
             self.streams[message.stream] = message
         elif isinstance(message, WorkerState):
-            self.workers[message.worker] = message
+            self._heard[message.incarnation] += 1
+            self.workers[message.incarnation] = message
             if message.gone:
-                del self.workers[message.worker]
+                self.forget_workers([message.incarnation])
         elif isinstance(message, StageState):
-            self.processes[message.process] = message
+            self.processes[message.incarnation] = message
         self._news.set()

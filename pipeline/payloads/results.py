@@ -74,8 +74,8 @@ class ResultFields(Payload[M], Generic[M]):
     media_s: Seconds = Field(description="Position in the source, in seconds.")
     width: Count = Field(description="Width of the source picture in pixels.")
     height: Count = Field(description="Height of the source picture in pixels.")
-    verdict: VerdictFields
-    models: Models
+    verdict: VerdictFields = Field(description="Whether the frame was hard: miner, score, threshold, and the reason.")
+    models: Models = Field(description="The names of the models that answered, edge and cloud.")
     worker: Name | None = Field(description="The worker that answered, if one did.")
     latency_ms: float = Field(description="From capture to this revision.")
     upload_bytes: Count = Field(description="Bytes of JPEG sent to workers for this frame.")

@@ -54,12 +54,15 @@ def parse_source(text: str, field: str = "video") -> SourceAddress:
     such as ``rtsp``, are cameras whatever their path.
 
     Raises:
-        ConfigError: the text is empty; ``field`` is named in it.
+        ConfigError: the text is empty, or no UTF-8; ``field`` is named in it.
     """
     if not text.strip() or "\0" in text:
         raise ConfigError(
             field, "no source is given; name a video file, a folder of pictures, a URL or a camera (0, 1)"
         )
+    shown = text.encode(errors="replace").decode()
+    if shown != text:
+        raise ConfigError(field, f"the name {shown!r} is no UTF-8, so no message can carry it; rename it")
     if text.isascii() and text.isdigit():
         return SourceAddress(SourceKind.CAMERA_INDEX, str(int(text)), f"camera {int(text)}")
     scheme = _SCHEME.match(text)
@@ -80,7 +83,8 @@ def _remote(text: str, field: str) -> SourceAddress:
     try:
         url = urlsplit(text)
     except ValueError as error:
-        raise ConfigError(field, f"{text!r} is no URL ({error}); write it as rtsp://host:port/path") from error
+        shown = f"{text.partition('://')[0]}://{text.rpartition('@')[2].rpartition('://')[2]}"  # without a password
+        raise ConfigError(field, f"{shown!r} is no URL ({error}); write it as rtsp://host:port/path") from error
     host = url.netloc.rpartition("@")[2]
     name = urlunsplit((url.scheme, host, url.path, "", ""))
     is_file = url.scheme not in _ALWAYS_LIVE and PurePosixPath(url.path).suffix.lower() in VIDEO_SUFFIXES

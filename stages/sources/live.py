@@ -135,6 +135,12 @@ class _Grabber(threading.Thread):
 
     def run(self) -> None:
         try:
+            self._read()
+        finally:
+            self._fail("is read no more")  # whatever it was that ended this thread, the reader must not wait for it
+
+    def _read(self) -> None:
+        try:
             capture = self._connect()
         except SourceError as error:
             self._fail(f"cannot be opened ({error})")
@@ -192,4 +198,4 @@ class _Grabber(threading.Thread):
 
     def _fail(self, reason: str) -> None:
         with self._lock:
-            self._failure = reason
+            self._failure = self._failure or reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 
 import cv2
 import pytest
@@ -58,6 +59,24 @@ def test_ctrl_c_leaves_complete_outputs_and_the_same_command_goes_on(
     assert out.parts() == []
     assert cv2.VideoCapture(str(out.folder / "compare.webm")).grab()
     goes_on_as_if_undisturbed(tandem, command, out, undisturbed)
+
+
+@pytest.mark.parametrize("module", ["typer", "pipeline.app.replay"])
+def test_ctrl_c_while_it_loads_ends_it_without_a_word(tandem: Tandem, module: str) -> None:
+    code = f"""
+import os, signal, sys
+
+class Pressed:
+    def find_spec(name, path, target=None):
+        if name == "{module}":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Pressed)
+from pipeline.__main__ import main
+main()
+"""
+    ran = Tandem(tandem.folder, sys.executable, "-c", code)("replay", "gone.mp4")
+    assert (ran.exit_code, ran.stdout, ran.stderr) == (130, "", "")
 
 
 def test_a_second_ctrl_c_stops_at_once(tandem: Tandem, command: tuple[str, ...], out: Out) -> None:

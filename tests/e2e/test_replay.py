@@ -12,8 +12,11 @@ import jsonschema
 import pytest
 import yaml
 
+from broker.mosquitto import PrivateMosquitto
+from pipeline import wire
 from pipeline.schemas import result_schema
-from tests.e2e.user import SEQS, SETTINGS, STREAM, Out, Replay, Tandem, balances, listening, until
+from tests import examples
+from tests.e2e.user import SEQS, SETTINGS, STREAM, Out, Replay, Tandem, balances, listening, publish, until
 from tests.unit.onnx_models import mean_colour_model
 
 pytestmark = pytest.mark.mosquitto
@@ -296,6 +299,48 @@ def test_anyone_can_join_at_the_port_that_is_printed(clip: Path, mosquitto_sub: 
             assert "is used by edge (process" in second.error
             assert "choose another --out" in second.error
         assert replay.ended().exit_code == 0
+
+
+def test_another_replay_of_the_same_service_is_refused_and_harms_the_first_one_not(
+    undisturbed: Replay, clip: Path, broker: PrivateMosquitto, tandem: Tandem
+) -> None:
+    options = (*SETTINGS, "--broker", broker.url)
+    out = Out(tandem.folder / "out")
+    with tandem.start("replay", clip, "--out", "out", "--pace", "real", *options) as first:
+        first.in_the_middle(out, pictures=1)
+        second = tandem("replay", clip, "--out", "second", *options)
+        assert second.exit_code == 2
+        assert f"another replay runs as helmet on {broker.url}: wait for its end" in second.error
+        assert "--set service=helmet-2" in second.error
+        other = tandem("replay", clip, "--out", "other", *options, "--set", "service=helmet-2")
+        assert first.ended().exit_code == other.exit_code == 0, other
+    for replay in (out, Out(tandem.folder / "other")):
+        assert replay.rows() == undisturbed.out.rows()
+
+
+def test_a_worker_is_not_taken_for_one_that_was_killed_before(
+    clip: Path, broker: PrivateMosquitto, tandem: Tandem
+) -> None:
+    left = wire.encode("helmet", examples.worker_state(worker="worker-1"), 100.0)
+    publish(broker.port, left.topic, left.payload.decode(), retain=True)
+    with tandem.start("replay", clip, *SETTINGS, "--out", "out", "--broker", broker.url) as replay:
+        until(lambda: any("cloud" in child.cmdline() for child in replay.family()))
+        replay.child("cloud").kill()
+        ran = replay.ended()
+    assert ran.exit_code == 1, ran
+    assert "worker-1 was killed by SIGKILL" in ran.error
+
+
+def test_a_call_beats_what_the_file_says_of_sampling(clip: Path, tandem: Tandem) -> None:
+    settings = {"reader": {"fps": 12}, "streams": {STREAM: {"source": str(clip), "fps": 6}}}
+    (tandem.folder / "tandem.yaml").write_text(yaml.safe_dump(settings))
+    command = ("replay", "--config", "tandem.yaml", "--miner", "EdgeOnly", "--no-compare", "--fresh", "--out", "out")
+    for options, seqs in ((("--every", "24"), [1, 25]), (("--fps", "2"), [1, 13, 25, 37])):
+        ran = tandem(*command, *options)
+        assert ran.exit_code == 0, ran
+        assert Out(tandem.folder / "out").seqs("all") == seqs
+    both = tandem(*command, "--every", "24", "--fps", "2")
+    assert (both.exit_code, both.error) == (2, "--every: --fps says how many frames are taken too: name one of them")
 
 
 def test_a_real_clip_is_corrected(shared: Path, tandem: Tandem) -> None:

@@ -148,6 +148,17 @@ def test_check_says_of_each_thing_what_is_wrong_and_what_to_do(tandem: Tandem) -
         assert [words for line, words in remedies.items() if what in line and remedy in words], (what, remedies)
 
 
+def test_check_keeps_passwords_to_itself(tandem: Tandem) -> None:
+    camera = "streams.{}.source=rtsp://admin:hunter2@{}/gate"
+    cameras = ("--set", camera.format("gate", "127.0.0.1:9"), "--set", camera.format("yard", "[::1"))
+    for broker in ("mqtt://guard:hunter2@127.0.0.1:1", "here://guard:hunter2@127.0.0.1:1"):
+        ran = tandem("check", "reader", *cameras, "--set", f"broker.url={broker}")
+        assert ran.exit_code == 2, ran
+        for shown in ("source of gate: rtsp://127.0.0.1:9/gate", "'rtsp://[::1/gate' is no URL", "127.0.0.1:1"):
+            assert shown in ran.stdout
+        assert "hunter2" not in ran.stdout + ran.stderr
+
+
 @contextmanager
 def with_acl(folder: Path, *lines: str) -> Iterator[int]:
     """A Mosquitto that denies all topics but those of these lines."""

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -145,7 +145,7 @@ class Tandem:
 
     def __init__(self, folder: Path, *command: str) -> None:
         self.folder = folder
-        self._command = command or (sys.executable, "-m", "pipeline.cli")
+        self._command = command or (sys.executable, "-m", "pipeline")
         self._runs = 0
 
     def __call__(self, *args: str | Path, env: Mapping[str, str] | None = None, timeout_s: float = PATIENCE_S) -> Ran:
@@ -246,7 +246,12 @@ def balances(tally: Mapping[str, Any]) -> bool:
 
 def alive(family: Iterable[psutil.Process]) -> list[str]:
     """The command lines of those that still run."""
-    return [" ".join(child.cmdline()) for child in family if child.is_running() and child.status() != "zombie"]
+    found = []
+    for child in family:
+        with suppress(psutil.NoSuchProcess):  # it ended just now
+            if child.status() != "zombie":
+                found.append(" ".join(child.cmdline()))
+    return found
 
 
 def until(what: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:

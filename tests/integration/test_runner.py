@@ -545,6 +545,19 @@ class TestDrain:
         assert runner.drain(10.0)
         assert reader.seen() == [Drain(), stored()]
 
+    def test_only_its_own_thread_asks_a_stage_whether_it_is_drained(self, hosting: Hosting) -> None:
+        asked: set[str] = set()
+
+        class Asked(Toy):
+            def __getattribute__(self, name: str) -> object:
+                if name == "drained":
+                    asked.add(threading.current_thread().name)
+                return super().__getattribute__(name)
+
+        runner = hosting({StageName.UPLINK: Asked()})
+        assert runner.drain(5.0)
+        assert asked == {StageName.UPLINK}
+
     def test_a_stage_that_does_not_finish_does_not_hold_up_the_rest(self, hosting: Hosting) -> None:
         sink = Toy()
         runner = hosting({StageName.UPLINK: Toy(drained=False), StageName.SINK: sink})

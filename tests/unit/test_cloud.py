@@ -19,6 +19,7 @@ from pipeline.messages import (
     Message,
     Stored,
     Tick,
+    Undeliverable,
     WorkerState,
 )
 from pipeline.model import Detections, FrameId, Verdict
@@ -220,3 +221,14 @@ def test_the_same_example_object_is_not_changed() -> None:
     first = example(1)
     world.send(first, replace(first, attempt=2))
     assert world.started[0] is first
+
+
+def test_boxes_that_cannot_be_sent_are_an_error_and_nobody_waits_for_them() -> None:
+    world = World()
+    world.send(example(1))
+    (answer,) = (m for m in world.send(world.done()) if isinstance(m, CloudAnswer))
+    (error,) = (m for m in world.send(Undeliverable(answer, "too large")) if isinstance(m, CloudAnswer))
+    assert (error.id, error.attempt, error.status) == (answer.id, answer.attempt, AnswerStatus.ERROR)
+    assert error.reason == "its answer cannot be sent: too large"
+    assert len(error.detections) == 0
+    assert world.answers(Undeliverable(error, "too large")) == []

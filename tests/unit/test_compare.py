@@ -227,6 +227,8 @@ def test_ivf_is_read_frame_by_frame() -> None:
     assert list(read_ivf(io.BytesIO(header + frames))) == [b"one", b"three"]
     with pytest.raises(ValueError, match="no IVF"):
         list(read_ivf(io.BytesIO(b"RIFF")))
+    with pytest.raises(ValueError, match="its last frame is not all there"):
+        list(read_ivf(io.BytesIO((header + frames)[:-1])))
 
 
 def test_a_long_still_does_not_break_the_clusters() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -235,6 +236,25 @@ class TestRefusal:
             with pytest.raises(DropMessage) as caught:
                 refuse(data)
             assert reason in str(caught.value)
+
+    @pytest.mark.parametrize("filling", [b"\xff", b"\xff\xe0\x00\x02"])
+    def test_megabytes_of_headers_are_not_searched(self, filling: bytes) -> None:
+        begun_s = time.process_time()
+        with pytest.raises(DropMessage, match="states no size"):
+            jpeg_size(b"\xff\xd8" + filling * (16 << 20))
+        assert time.process_time() - begun_s < 1.0
+
+    @pytest.mark.parametrize("size", [(8001, 8000), (65501, 1), (1, 65501), (0, 8)])
+    def test_a_picture_that_others_would_refuse_is_told_apart(self, size: tuple[int, int]) -> None:
+        width, height = size
+        picture = Image(pixels=np.broadcast_to(np.zeros(3, np.uint8), (height, width, 3)))
+        with pytest.raises(DropMessage, match=f"a picture of {width}x{height} pixels"):
+            picture.check_size()
+
+    @pytest.mark.parametrize("size", [(8000, 8000), (65500, 1), (1, 65500)])
+    def test_a_picture_that_others_take_is_let_through(self, size: tuple[int, int]) -> None:
+        width, height = size
+        Image(pixels=np.broadcast_to(np.zeros(3, np.uint8), (height, width, 3))).check_size()
 
     def test_the_largest_picture_is_taken(self) -> None:
         assert jpeg_size(stating(jpeg(), 8000, 8000)) == (8000, 8000)

@@ -249,6 +249,20 @@ def test_a_frame_that_overtakes_its_new_uplink_is_not_lost(ledger: SqliteLedger,
     assert ledger.tally("gate") == Tally(11, 9, 0, 2, interrupted=1, pending=1)
 
 
+def test_frames_that_come_while_an_uplink_cannot_be_recorded_are_not_lost(ledger: SqliteLedger) -> None:
+    ledger.open(reader("a", live=True))
+    ledger.meet(uplink("u1"))
+    admit(ledger, 1, None)
+    ledger.commit()
+    assert ledger.meet(uplink("u2"))
+    ledger.rollback()  # the disk was full
+    admit(ledger, 2, None)
+    ledger.commit()
+    assert ledger.meet(uplink("u2"))
+    ledger.commit()
+    assert ledger.tally("gate") == Tally(11, 9, 0, 2, interrupted=1, pending=1)
+
+
 def test_a_file_has_no_interrupted_frames(ledger: SqliteLedger) -> None:
     ledger.open(reader("a"))
     admit(ledger, 1, None)

@@ -153,15 +153,15 @@ def test_a_stream_without_a_folder_is_dropped(outputs: FolderOutputs) -> None:
 def test_a_full_disk_leaves_nothing_half_written(
     outputs: FolderOutputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = Path.write_bytes
+    write = os.write
 
-    def full(path: Path, data: bytes) -> int:
-        if "hard_edge" in path.parts:
-            write(path, data[:5])
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        return write(path, data)
+    def full(file: int, data: bytes) -> int:
+        if "hard_edge" in Path(f"/proc/self/fd/{file}").readlink().parts:
+            write(file, data[:5])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, data)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(StorageError, match=r"hard_edge/1\.jpeg cannot be stored: No space left on device; make room"):
         outputs.edge(result(), picture())
     assert files(tmp_path) == []

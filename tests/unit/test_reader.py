@@ -442,6 +442,20 @@ def test_a_frame_that_cannot_be_sent_ends_as_failed_and_lets_its_picture_go() ->
     assert world.send(Undeliverable(frame, "larger than the broker takes")) == []
 
 
+def test_a_picture_that_is_too_large_for_others_ends_as_failed() -> None:
+    world = World(camera := Camera())
+    wide = Image(pixels=np.zeros((1, 70_000, 3), np.uint8))
+    camera.given.append(Picture(1, wide, 1, 0.0, 0.0, Passed()))
+    result, store = (message for message in world.tick() if not isinstance(message, ReaderProgress))
+    assert isinstance(store, Store)
+    assert isinstance(result, Result)
+    assert (result.ending, store.image, store.counts) == (Ending.FAILED, None, Counts(1, 0, 0, 1))
+    assert result.reason.startswith("a picture of 70000x1 pixels")
+    world.store(1)
+    world.send(Drain())
+    assert world.reader.drained
+
+
 # Ends
 
 

@@ -62,7 +62,11 @@ def test_every_message_flows_one_way() -> None:
 
 def test_only_state_is_retained_and_only_what_nobody_sends_again_is_kept() -> None:
     assert {kind.__name__ for kind, route in ROUTES.items() if route.retain} == {"State", "WorkerState", "StageState"}
-    assert {kind.__name__ for kind, route in ROUTES.items() if route.keep} == {"Result", "ReaderProgress"}
+    assert {kind.__name__ for kind, route in ROUTES.items() if route.keep} == {
+        "Result",
+        "ReaderProgress",
+        "UplinkProgress",
+    }
 
 
 def test_only_what_people_read_is_public() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +127,15 @@ def test_a_model_is_a_shipped_name_or_a_path() -> None:
     assert model_path("little") == SHIPPED["little"]
     assert model_path("models/mine.onnx") == Path("models/mine.onnx")
     assert model_path("~/mine.onnx") == Path.home() / "mine.onnx"
+
+
+def test_onnx_runtime_reports_to_nobody(tmp_path: Path) -> None:
+    code = "from stages.models import model_path as path; from stages.session import OnnxSession as Session"
+    silent = {name: value for name, value in os.environ.items() if name not in {"CI", "ORT_DISABLE_TELEMETRY"}}
+    subprocess.run(
+        [sys.executable, "-c", f"{code}; Session('detector', path('little'))"],
+        check=True,
+        cwd=Path(__file__).parents[2],
+        env={**silent, "HOME": str(tmp_path), "TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)},
+    )
+    assert list(tmp_path.rglob("*")) == [], "it keeps the id of this machine, or what it is about to send"

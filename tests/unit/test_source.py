@@ -98,6 +98,11 @@ def test_no_source_is_an_error_that_names_the_field(text: str) -> None:
         parse_source(text, "streams.gate.source")
 
 
+def test_a_name_that_no_message_can_carry_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"video: the name 'caf\?\.mp4' is no UTF-8, .*; rename it"):
+        parse_source("caf\udce9.mp4")
+
+
 def test_stream_names_are_those_of_files_and_hosts() -> None:
     texts = [
         "a/site-360p.mp4",
@@ -464,6 +469,19 @@ def test_a_camera_that_cannot_be_reached_is_named() -> None:
     assert source._grabber is not None
     source._grabber.join(10)
     with pytest.raises(SourceError, match=r"rtsp://gate cannot be opened \(connection refused\); check"):
+        source.read()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_while_a_camera_is_read_does_not_leave_the_reader_waiting() -> None:
+    def connect() -> Camera:
+        raise MemoryError
+
+    source = LiveSource(connect, EVERY, name="rtsp://gate")
+    source.open(1)
+    assert source._grabber is not None
+    source._grabber.join(10)
+    with pytest.raises(SourceError, match="rtsp://gate is read no more"):
         source.read()
 
 

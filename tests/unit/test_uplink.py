@@ -608,6 +608,20 @@ def test_progress_comes_once_a_second_and_only_when_it_changed() -> None:
     assert [m for _, m in world.sleep(4) if isinstance(m, UplinkProgress)] == []
 
 
+def test_an_uplink_is_introduced_before_its_first_frame() -> None:
+    """What the sink has of a live stream when it meets an uplink, and that one does not know, is lost."""
+    said = World().send(example(1))
+    assert isinstance(said[0], UplinkProgress)
+    assert [type(message) for message in said[1:]] == [Result, Store]
+
+
+def test_a_decided_frame_is_not_queued() -> None:
+    world = World(expires_s=10.0)
+    world.send(example(1), example(2), stored(1), stored(2))
+    last = [m for _, m in world.sleep(12) if isinstance(m, UplinkProgress)][-1]
+    assert (last.queued, last.waiting) == (0, "")
+
+
 def test_progress_tells_that_the_last_worker_fell_silent() -> None:
     world = World()
     world.send(worker(), example())

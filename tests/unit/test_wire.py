@@ -722,6 +722,15 @@ def test_a_picture_that_cannot_be_encoded_cannot_be_sent() -> None:
         wire.encode(SERVICE, frame(picture=wide), 0.0)
 
 
+def test_what_does_not_fit_the_format_cannot_be_sent() -> None:
+    seen = detections()
+    many = Detections(seen.boxes, seen.scores, seen.labels, tuple(f"class{i}" for i in range(5000)))
+    with pytest.raises(DropMessage, match="does not fit the wire format: names: "):
+        wire.encode(SERVICE, dataclasses.replace(hard_example(), detections=many), 0.0)
+    with pytest.raises(DropMessage, match=r"does not fit the wire format: .*surrogates"):
+        wire.encode(SERVICE, Stored(FrameId("gate", 1), 1, True, {"all": "caf\udce9/1.jpeg"}), 0.0)
+
+
 def test_every_kind_of_topic_is_tried_here() -> None:
     assert {ROUTES[kind].kind for kind in PACKETS} == set(Kind)
     assert set(JSON) | set(BINARY) == set(ROUTES)
