@@ -19,6 +19,9 @@ from pipeline.link import LinkEvents, Packet
 
 log = structlog.get_logger(__name__)
 
+_SOCKET_FAULTS = (OSError, KeyError, ValueError)
+"""What asyncio's selectors raise for a socket that is no longer open or no longer registered."""
+
 
 class MqttLink:
     """A ``pipeline.link.Link`` over MQTT 5, on a thread and an event loop of its own.
@@ -66,6 +69,7 @@ class MqttLink:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
+        self._fault: asyncio.Future[BaseException] | None = None
         self._online = threading.Event()
         self._stopping = asyncio.Event()
         self._flush_s = 0.0
@@ -133,7 +137,12 @@ class MqttLink:
             self._online.set()  # so that nobody waits any longer
 
     def _on_loop_error(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self._fail(context.get("exception") or RuntimeError(context["message"]))
+        """A socket that closes at the wrong moment leaves aiomqtt's event handlers behind: that connection is over."""
+        error = context.get("exception") or RuntimeError(context["message"])
+        if self.failure is not None or not isinstance(error, _SOCKET_FAULTS):
+            self._fail(error)
+        elif self._fault is not None and not self._fault.done():
+            self._fault.set_result(error)
 
     def _fail(self, error: BaseException) -> None:
         self.failure = self.failure or error
@@ -193,8 +202,11 @@ class MqttLink:
     async def _until_broken_or_stopped(self, connection: Connection) -> None:
         broken = asyncio.ensure_future(connection.broken())
         stopping = asyncio.ensure_future(self._stopping.wait())
+        fault = self._fault = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.wait({broken, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({broken, stopping, fault}, return_when=asyncio.FIRST_COMPLETED)
+            if fault.done():
+                raise BrokerError(f"the connection to {self._address} broke: {fault.result()}")
             deadline_s = asyncio.get_running_loop().time() + self._flush_s
             while not (broken.done() or self.outgoing.idle) and asyncio.get_running_loop().time() < deadline_s:
                 await asyncio.wait({broken}, timeout=0.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -45,6 +46,21 @@ def main() -> NoReturn:
         typer.echo(f"error: {error}", err=True)
         sys.exit(getattr(error, "exit_code", 2 if isinstance(error, ConfigError) else 1))
     raise AssertionError("a command exits")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tandem {installed_version('tandem-inference')}")
+        raise typer.Exit
+
+
+@app.callback()
+def tandem(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Joint inference for cameras: a little model at the edge, a big one in the cloud, MQTT between them."""
 
 
 @app.command()

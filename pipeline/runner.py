@@ -37,6 +37,10 @@ TICK_LATE_S: Final = 0.1
 _CHAIN: Final = tuple(StageName)
 
 
+ABANDON_S: Final = 2.0
+"""So long a stage may take to come to the end of its message when the process has failed."""
+
+
 @dataclass(slots=True)
 class Host:
     """A stage, its inbox and its thread. A reader belongs to one stream, the others serve all."""
@@ -127,6 +131,18 @@ class Runner:
         self._send(replace(self._process, online=False), None)
         self._link.stop(flush_s=2.0)
         return done
+
+    def abandon(self) -> None:
+        """After a failure: stop every stage where it is, so that no thread runs on while the process ends."""
+        self._stopping.set()
+        for host in self._hosts:
+            before, host.inbox = host.inbox, queue.SimpleQueue()
+            for inbox in (before, host.inbox):
+                inbox.put(None)
+        for host in self._hosts:
+            if host.thread:
+                host.thread.join(ABANDON_S)
+        self._background.shutdown(wait=False, cancel_futures=True)
 
     def deliver(self, name: StageName, message: Message) -> None:
         """Put a message into the inbox of a stage that is hosted here."""

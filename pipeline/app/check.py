@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -39,13 +40,19 @@ class Finding:
 
     what: str
     error: str = ""
+    tried: bool = True
+
+    @property
+    def word(self) -> str:
+        """How it went, in five letters."""
+        return "WRONG" if self.error else "ok   " if self.tried else "left "
 
 
 def check(config: Config, stages: Sequence[StageName], console: Console) -> int:
     """Try everything, print a line for each, and return 0 if all is well, else 2."""
     wrong = 0
     for finding in _findings(config, frozenset(stages)):
-        console.print(f"{'WRONG' if finding.error else 'ok   '} {finding.what}", highlight=False, soft_wrap=True)
+        console.print(f"{finding.word} {finding.what}", highlight=False, soft_wrap=True)
         if finding.error:
             console.print(f"      {finding.error}", highlight=False, soft_wrap=True)
             wrong += 1
@@ -87,9 +94,13 @@ def _source(config: Config, stream: str) -> Finding:
     except TandemError as error:
         return Finding(f"source of {stream}", str(error))
     # Its name for people: a camera's URL may have a password in it.
-    return _tried(
-        f"source of {stream}: {address.name}", lambda: check_source(make_source(address, sampling(config, settings)))
-    )
+    what = f"source of {stream}: {address.name}"
+    source = make_source(address, sampling(config, settings))
+    if source.live:
+        return Finding(
+            f"{what} (a camera is not tried here: tandem run says on its state topic how it is)", tried=False
+        )
+    return _tried(what, lambda: check_source(source))
 
 
 def _writable(folder: Path) -> None:
@@ -102,8 +113,8 @@ def _writable(folder: Path) -> None:
 def _broker(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]:
     """Publish a probe to each topic that the stages use, and see whether it comes back.
 
-    A broker that denies a topic acknowledges all the same: only the missing probe tells. A probe is no message of
-    Tandem, so whoever takes it counts and skips it.
+    A broker that denies a topic acknowledges all the same: only the missing probe tells. A probe is JSON of version 0,
+    so whoever takes it counts and skips it.
     """
     try:
         address = broker_address(config)
@@ -113,7 +124,7 @@ def _broker(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]:
         return
     what = f"broker: {address}"
     topics = [str(topic) for topic in _topics(config, stages)]
-    probe = f"probe-{uuid.uuid4().hex}".encode()
+    probe = json.dumps({"v": 0, "probe": uuid.uuid4().hex}).encode()
     arrived: set[str] = set()
     news = threading.Event()
 

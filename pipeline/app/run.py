@@ -66,6 +66,7 @@ def _host(runner: Runner, stop: threading.Event) -> None:
     if runner.failure is None and not runner.drain(GRACE_S):
         log.warning("drain_incomplete", grace_s=GRACE_S)
     if runner.failure is not None:
+        runner.abandon()
         raise runner.failure
     log.info("stages_stopped", dropped=dict(runner.dropped))
 

@@ -148,6 +148,11 @@ def test_check_says_of_each_thing_what_is_wrong_and_what_to_do(tandem: Tandem) -
         assert [words for line, words in remedies.items() if what in line and remedy in words], (what, remedies)
 
 
+def test_check_does_not_call_a_camera_ok_that_it_has_not_tried(tandem: Tandem) -> None:
+    ran = tandem("check", "reader", "--set", "streams.gate.source=rtsp://127.0.0.1:9/gate")
+    assert "left  source of gate: rtsp://127.0.0.1:9/gate (a camera is not tried here" in ran.stdout
+
+
 def test_check_keeps_passwords_to_itself(tandem: Tandem) -> None:
     camera = "streams.{}.source=rtsp://admin:hunter2@{}/gate"
     cameras = ("--set", camera.format("gate", "127.0.0.1:9"), "--set", camera.format("yard", "[::1"))

@@ -366,3 +366,34 @@ def test_an_unknown_certificate_names_the_setting(tls_broker: ScriptedBroker, ow
 def test_tls_to_a_port_without_it(owner: Owner, real: PrivateMosquitto) -> None:
     owner.link(BrokerAddress.parse(f"mqtts://localhost:{real.port}"))
     assert "a port without TLS is written mqtt://" in owner.reason()
+
+
+@pytest.mark.mosquitto
+@pytest.mark.parametrize("fault", [KeyError("15 is not registered"), OSError(9, "Bad file descriptor")])
+def test_a_socket_that_closes_at_the_wrong_moment_breaks_the_connection_and_not_the_link(
+    owner: Owner, real: PrivateMosquitto, fault: Exception
+) -> None:
+    def trip() -> None:
+        raise fault
+
+    link = owner.link(at(real.port), "t")
+    assert link.wait_connected(PATIENCE_S)
+    link._call(trip)
+    assert "the connection to mqtt://127.0.0.1" in owner.reason()
+    assert link.wait_connected(PATIENCE_S)
+    link.publish(packet())
+    assert owner.message() == ("t", b"x")
+    assert link.failure is None
+
+
+@pytest.mark.mosquitto
+def test_any_other_fault_on_the_loop_is_a_bug_and_ends_the_link(real: PrivateMosquitto) -> None:
+    def trip() -> None:
+        raise RuntimeError("a bug")
+
+    link = MqttLink(at(real.port), "edge")
+    link.start((), LinkEvents(lambda *_: None, lambda: None, lambda _: None), None)
+    assert link.wait_connected(PATIENCE_S)
+    link._call(trip)
+    with pytest.raises(RuntimeError, match="a bug"):
+        link.stop(1.0)
