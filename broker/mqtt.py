@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import random
 import threading
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -18,9 +20,6 @@ from pipeline.errors import BrokerError
 from pipeline.link import LinkEvents, Packet
 
 log = structlog.get_logger(__name__)
-
-_SOCKET_FAULTS = (OSError, KeyError, ValueError)
-"""What asyncio's selectors raise for a socket that is no longer open or no longer registered."""
 
 
 class MqttLink:
@@ -139,7 +138,7 @@ class MqttLink:
     def _on_loop_error(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A socket that closes at the wrong moment leaves aiomqtt's event handlers behind: that connection is over."""
         error = context.get("exception") or RuntimeError(context["message"])
-        if self.failure is not None or not isinstance(error, _SOCKET_FAULTS):
+        if self.failure is not None or not _is_of_the_socket(error):
             self._fail(error)
         elif self._fault is not None and not self._fault.done():
             self._fault.set_result(error)
@@ -239,3 +238,9 @@ class MqttLink:
         if (topic, refusal) not in self._refusals:
             self._refusals.add((topic, refusal))
             log.error("publish_refused", topic=topic, reason=refusal, remedy="allow this topic in the broker's ACL")
+
+
+def _is_of_the_socket(error: BaseException) -> bool:
+    """Whether asyncio or its selector raised it itself, as for a socket that is no longer open or registered."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and Path(frames[-1].filename).name in {"selectors.py", "selector_events.py"}

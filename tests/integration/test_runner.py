@@ -423,6 +423,16 @@ class TestFailure:
         assert not runner.drain(30.0)
         assert time.monotonic() - started_s < 5.0
 
+    def test_after_a_failure_no_stage_runs_on(self, hosting: Hosting) -> None:
+        def fail(_: Message) -> Iterable[Message]:
+            raise ZeroDivisionError("a bug")
+
+        runner = hosting({StageName.DETECTOR: Toy(fail), StageName.MINER: Toy(), StageName.UPLINK: Toy()})
+        runner.deliver(StageName.DETECTOR, frame())
+        assert runner.failed.wait(10)
+        runner.abandon()
+        assert not any(host.thread and host.thread.is_alive() for host in runner._hosts)
+
     def test_the_first_failure_is_the_one_that_is_told(self, hosting: Hosting) -> None:
         def fail(message: Message) -> Iterable[Message]:
             raise ValueError(type(message).__name__)
