@@ -48,7 +48,7 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", type=Path, default=ROOT / ".demo" / "bikes.mp4", help="scaled to 720p for this")
-    parser.add_argument("--frames", type=int, default=600, help="of the clip")
+    parser.add_argument("--frames", type=int, default=1500, help="of the clip")
     parser.add_argument("--rounds", type=int, default=5, help="of (a); medians are printed")
     parser.add_argument("--only", choices=["a", "b", "c"], help="one of the three")
     parser.add_argument("--bare", nargs=2, metavar=("CLIP", "OUT"), help=argparse.SUPPRESS)
