@@ -20,6 +20,9 @@ MAX_PIXELS: Final = 64_000_000
 MAX_JPEG_SIDE: Final = 65_500
 """The largest side that libjpeg takes."""
 
+BLOCK: Final = 16
+"""Rows of pixels that a JPEG codes together, where colour has half the resolution, as OpenCV writes it."""
+
 _MOST_SEGMENTS: Final = 4096
 """So many headers of a JPEG are looked at: real ones have dozens, and a search through megabytes holds others up."""
 
@@ -117,12 +120,15 @@ class Image:
 def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
     """Encode (H, W, 3) uint8 BGR pixels as JPEG at ``quality`` (1 to 100).
 
+    A restart marker ends each row of blocks, so that single rows can be exchanged later.
+
     Raises:
         DropMessage: the picture is empty, or wider or higher than the 65500 pixels of a JPEG.
     """
     height, width = pixels.shape[:2]
     _check_sides(width, height)
-    ok, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    options = (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_RST_INTERVAL, -(-width // BLOCK))
+    ok, data = cv2.imencode(".jpg", pixels, options)
     if not ok:
         raise DropMessage(f"a picture of {width}x{height} pixels cannot be encoded as JPEG")
     return bytes(data.data)

@@ -12,11 +12,11 @@ from typing import Final, Self
 import numpy as np
 
 from pipeline.errors import ConfigError, DropMessage
-from pipeline.image import Image, decode_jpeg, encode_jpeg
+from pipeline.image import Image
 from pipeline.messages import Result
 from pipeline.model import Detections, Ending, FrameId
 from stages.lock import OwnerLock
-from stages.vision.draw import draw_boxes, draw_onto
+from stages.vision.draw_jpeg import draw_jpeg, redraw_jpeg
 from stages.whole_files import publish, storage_error
 
 _PICTURE: Final = re.compile(r"[1-9]\d*\.jpeg")
@@ -105,7 +105,7 @@ class FolderOutputs:
     def edge(self, result: Result, image: Image) -> tuple[str, ...]:
         """Write revision 1: ``all``, and of a hard frame ``hard_edge`` and ``dataset``; see ``OutputStore``."""
         to, name = self._to(result.id), f"{result.id.seq}.jpeg"
-        drawn = encode_jpeg(draw_boxes(image.pixels, result.detections), self._quality)
+        drawn = draw_jpeg(image, result.detections, self._quality, encoded=result.verdict.hard)
         if not result.verdict.hard:
             publish({to.all / name: drawn})
             return ("all",)
@@ -121,12 +121,11 @@ class FolderOutputs:
             return tuple(name for name in before if name == "all")
         to, name = self._to(result.id), f"{result.id.seq}.jpeg"
         try:
-            pixels = decode_jpeg((to.dataset / name).read_bytes())
+            drawn = redraw_jpeg((to.dataset / name).read_bytes(), result.detections, self._quality)
         except (FileNotFoundError, DropMessage):
             return ("all",)
         except OSError as error:
             raise storage_error(to.dataset / name, error) from error
-        drawn = encode_jpeg(draw_onto(pixels, result.detections), self._quality)
         labels = yolo_labels(
             result.detections, self._class_names(to.dataset, result.detections), result.width, result.height
         )
