@@ -80,6 +80,8 @@ class Connection:
         self._address = address
         self._client_id = client_id
         self._callbacks = callbacks
+        self._loop = asyncio.get_running_loop()
+        self._sending = False
         self._client = aiomqtt.Client(
             address.host,
             address.port,
@@ -100,6 +102,7 @@ class Connection:
         self._paho: Paho = self._client._client  # noqa: SLF001 - see the module's docstring
         self._aiomqtt_on_connect: Any = self._paho.on_connect
         self._paho.on_connect = self._on_connect
+        self._paho.on_socket_register_write = self._on_register_write
         self._paho.on_message = self._on_message
         self._paho.on_publish = self._on_publish
 
@@ -137,9 +140,28 @@ class Connection:
         await anext(aiter(self._client.messages))
 
     def send(self, packet: Packet) -> int:
-        """Hand a packet over; return the identifier that ``acknowledged`` will name."""
+        """Hand a packet over for ``flush``; return the identifier that ``acknowledged`` will name."""
         properties = _publish_properties(packet.content_type, packet.expiry_s)
-        return self._paho.publish(packet.topic, packet.payload, 1, packet.retain, properties).mid
+        self._sending = True
+        try:
+            return self._paho.publish(packet.topic, packet.payload, 1, packet.retain, properties).mid
+        finally:
+            self._sending = False
+
+    def flush(self) -> None:
+        """Write what was handed over, as far as the socket takes it now; the event loop goes on with the rest.
+
+        aiomqtt would have the event loop tell that the socket takes something, which costs two of its turns a packet.
+        """
+        self._paho.loop_write()
+        open_socket = self._paho.socket()
+        if open_socket is not None and self._paho.want_write():
+            self._loop.add_writer(open_socket.fileno(), self._paho.loop_write)
+
+    def _on_register_write(self, _client: Paho, _data: Any, _socket: Any) -> None:
+        """Paho has something to write: a packet of ``send``, which ``flush`` will see to, or one of its own."""
+        if not self._sending:
+            self._loop.call_soon_threadsafe(self.flush)
 
     def _on_connect(
         self, client: Paho, data: Any, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None

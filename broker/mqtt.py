@@ -217,8 +217,11 @@ class MqttLink:
 
     def _pump(self) -> None:
         """Hand over what the window has room for."""
-        while self._connection is not None and (packet := self.outgoing.next()):
-            self.outgoing.sent(self._connection.send(packet), packet)
+        connection = self._connection
+        while connection is not None and (packet := self.outgoing.next()):
+            self.outgoing.sent(connection.send(packet), packet)
+        if connection is not None:
+            connection.flush()
 
     def _received(self, topic: str, payload: bytes) -> None:
         try:
@@ -231,7 +234,8 @@ class MqttLink:
         packet = self.outgoing.acknowledged(key)
         if packet is not None and refusal:
             self._refused(packet.topic, refusal)
-        asyncio.get_running_loop().call_soon(self._pump)  # not now: paho is in the middle of this acknowledgement
+        if self.outgoing.waiting:
+            asyncio.get_running_loop().call_soon(self._pump)  # not now: paho is in the middle of this acknowledgement
 
     def _refused(self, topic: str, refusal: str) -> None:
         self.refused += 1

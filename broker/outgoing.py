@@ -138,6 +138,11 @@ class Outgoing:
             return packet
 
     @property
+    def waiting(self) -> bool:
+        """Whether a packet waits for room in the window."""
+        return bool(self._queue)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing waits to be sent or acknowledged."""
         with self._lock:
