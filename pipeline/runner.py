@@ -311,10 +311,10 @@ class Runner:
             log.warning("message_dropped", where=where, reason=reason)
 
     def _connected(self) -> None:
-        """The link logs it; nothing else changes here."""
+        """For those who ask; the link logs it."""
         self.connections += 1
         self._reason = ""
 
     def _disconnected(self, reason: str) -> None:
-        """The link logs it; what was under way is sent again by the stages."""
+        """For those who ask; the link logs it, and what was under way is sent again by the stages."""
         self._reason = reason
