@@ -17,7 +17,7 @@ from broker.address import BrokerAddress
 from broker.connection import Callbacks, Connection
 from broker.outgoing import KEPT_LIMIT, Outgoing
 from pipeline.errors import BrokerError
-from pipeline.link import LinkEvents, Packet
+from pipeline.link import LinkCounts, LinkEvents, Packet
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +99,10 @@ class MqttLink:
     def connected(self) -> bool:
         """Whether the broker is reached now."""
         return self._online.is_set() and self.failure is None
+
+    def counts(self) -> LinkCounts:
+        """What became of its packets so far."""
+        return self.outgoing.counts(self.refused)
 
     def wait_connected(self, timeout_s: float) -> bool:
         """Wait until the broker is reached, and return whether it is; where not, ``reason`` says why."""

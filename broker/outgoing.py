@@ -10,7 +10,7 @@ import structlog
 
 from broker.packet import LARGEST_PACKET_BYTES, packet_bytes
 from pipeline.errors import PacketTooLarge
-from pipeline.link import Packet
+from pipeline.link import LinkCounts, Packet
 
 KEPT_LIMIT: Final = 10_000
 
@@ -136,6 +136,18 @@ class Outgoing:
             if packet is not None:
                 self._under_way_bytes -= len(packet.payload)
             return packet
+
+    def counts(self, refused: int = 0) -> LinkCounts:
+        """What became of the packets so far; the link knows how many were ``refused``."""
+        return LinkCounts(
+            refused,
+            self.dropped,
+            self.dropped_kept,
+            self.dropped_large,
+            len(self._kept),
+            len(self._queue),
+            len(self._under_way),
+        )
 
     @property
     def waiting(self) -> bool:

@@ -158,6 +158,12 @@ def run(
         list[StageName],
         typer.Argument(metavar="STAGE", help="reader, detector, miner, uplink, sink (the edge), or cloud (a worker)."),
     ],
+    http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT", help="Serve /metrics, /healthz and /readyz, on 127.0.0.1 unless a host is given."
+        ),
+    ] = None,
     config: ConfigFile = None,
     settings: Settings = None,
     held: Annotated[str, typer.Option("--held", hidden=True)] = "",
@@ -169,7 +175,7 @@ def run(
     """
     from pipeline.app.run import run as run_stages
 
-    loaded = _load(config, {}, settings)
+    loaded = _load(config, _listen(http), settings)
     log.configure(loaded.process or "-".join(stages), level=loaded.log_level)
     run_stages(loaded, list(dict.fromkeys(stages)), held=held)
 
@@ -198,6 +204,12 @@ def check(
 def _console() -> Console:
     """Standard output; where it is no terminal, nothing is wrapped or cut for its width."""
     return Console() if sys.stdout.isatty() else Console(width=200)
+
+
+def _listen(text: str | None) -> Mapping[str, str | None]:
+    """The settings of ``[HOST:]PORT``; an address of IPv6 may stand in brackets."""
+    host, _, port = (text or "").rpartition(":")
+    return {"http.host": host.removeprefix("[").removesuffix("]") or None, "http.port": port or text}
 
 
 def _load(file: Path | None, options: Mapping[str, Any], settings: Sequence[str] | None) -> Config:

@@ -154,6 +154,19 @@ class SinkConfig(Section):
     compare: bool = Field(True, description="make the side-by-side video after a replay")
 
 
+class HttpConfig(Section):
+    """What is served to Prometheus and to probes."""
+
+    port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="serve /metrics, /healthz and /readyz there; 0 takes a free port; off if unset",
+    )
+    host: str = Field("127.0.0.1", description="the address to listen on; 0.0.0.0 for all, as a pod's probes need it")
+    stuck_s: float = Field(60, gt=0, description="a stage that is at one message for longer is not alive")
+
+
 class Config(Section):
     """Everything that can be set."""
 
@@ -167,6 +180,7 @@ class Config(Section):
     outbox: OutboxConfig = OutboxConfig()
     cloud: CloudConfig = CloudConfig()
     sink: SinkConfig = SinkConfig()
+    http: HttpConfig = HttpConfig()
     seed: int = Field(0, description="of all randomness that shapes results")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
 

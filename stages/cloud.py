@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -109,6 +109,11 @@ class Cloud:
     def drained(self) -> bool:
         """Whether the frame in work is answered; frames that only waited are offered elsewhere."""
         return self._draining and self._started_s is None
+
+    @property
+    def levels(self) -> Mapping[str, int]:
+        """The frames that are held. Any thread may ask."""
+        return {"queue": len(self._attempts)}
 
     def _handle(self, message: Message, now_s: float) -> Iterator[Message]:
         match message:

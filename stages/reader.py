@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from pipeline.errors import ConfigError, DropMessage, SourceError
@@ -141,6 +141,11 @@ class Reader:
     def drained(self) -> bool:
         """After ``Drain``: whether every frame that was admitted is stored."""
         return not self._admits and not len(self._unconfirmed)
+
+    @property
+    def levels(self) -> Mapping[str, int]:
+        """The window's frames that are not stored, and a file's that are not final. Any thread may ask."""
+        return {"window": len(self._unconfirmed), "backlog": len(self._backlog)}
 
     @property
     def _admits(self) -> bool:

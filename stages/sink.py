@@ -169,6 +169,11 @@ class Sink:
         """After ``Drain``: whether all that came is on disk. It is false for as long as the disk takes nothing."""
         return self._draining and not (self._uncommitted or self._held or self._asks)
 
+    @property
+    def levels(self) -> Mapping[str, int]:
+        """The revisions that wait for a commit, and those that the disk does not take. Any thread may ask."""
+        return {"uncommitted": len(self._uncommitted), "refused": len(self._held)}
+
     def _store(self, store: Store, now_s: float) -> list[Message]:
         key = (store.id, store.result.revision)
         _check(store)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -116,6 +116,16 @@ class Uplink:
         Easy frames are the reader's to hold, and frames that wait for the cloud stay in the outbox.
         """
         return all(held.stored and held.waiting.decided is None for held in self._held.values())
+
+    @property
+    def levels(self) -> Mapping[str, int]:
+        """What the outbox holds, and the workers with their credit. Any thread may ask."""
+        return {
+            "outbox": len(self._held),
+            "outbox_bytes": self._held_bytes,
+            "workers": len(self._workers),
+            "credit": self._workers.credit(self._clock()),
+        }
 
     def _handle(self, message: Message, now_s: float) -> Iterator[Message]:
         match message:

@@ -119,6 +119,10 @@ class Workers:
         """The frames that some worker has."""
         return frozenset(frame for worker in self._alive.values() for frame in worker.holds)
 
+    def credit(self, now_s: float) -> int:
+        """How many more frames may be sent now. Any thread may ask: a list is taken in one step."""
+        return sum(max(0, worker.credit(now_s)) for worker in list(self._alive.values()))
+
     def choose(self, now_s: float) -> Worker | None:
         """Of two random workers with credit the one with the least expected wait (power of two choices)."""
         free = [worker for worker in self._alive.values() if worker.credit(now_s) > 0]

@@ -22,6 +22,7 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError
 from pipeline.messages import StageState
 from pipeline.model import name_from
+from pipeline.observer import Observe
 from pipeline.runner import Runner
 from pipeline.stage import Stage, StageName
 from stages.cloud import Cloud
@@ -63,7 +64,14 @@ class Names:
         return cls(process, incarnation or secrets.token_hex(4), config.cloud.worker or process)
 
 
-def compose(config: Config, stages: Sequence[StageName], closing: ExitStack, incarnation: str = "") -> Runner:
+def compose(
+    config: Config,
+    stages: Sequence[StageName],
+    closing: ExitStack,
+    incarnation: str = "",
+    *,
+    observe: Observe | None = None,
+) -> Runner:
     """Load what the stages need and put them into a runner, not yet started.
 
     Args:
@@ -71,6 +79,7 @@ def compose(config: Config, stages: Sequence[StageName], closing: ExitStack, inc
         stages: what it hosts.
         closing: takes what must be closed after the runner has stopped.
         incarnation: changes with every start; made up if empty.
+        observe: gives each stage its observer; None where nobody looks on.
 
     Raises:
         ConfigError: a model, a source, a miner, a folder or the broker's address is wrong.
@@ -88,7 +97,8 @@ def compose(config: Config, stages: Sequence[StageName], closing: ExitStack, inc
     detectors = {stage: make_detector(stage, model, len(here)) for stage, model in here.items()}
     models = tuple(f"{detector.model} on {detector.provider}" for detector in detectors.values())
     state = StageState(names.process, names.incarnation, tuple(stages), streams, models, online=True)
-    runner = Runner(config.service, state, link, worker=names.worker if StageName.CLOUD in stages else "")
+    worker = names.worker if StageName.CLOUD in stages else ""
+    runner = Runner(config.service, state, link, worker=worker, observe=observe)
     make: Mapping[StageName, Callable[[], Stage]] = {
         StageName.DETECTOR: lambda: parts.detector_stage(detectors[StageName.DETECTOR]),
         StageName.MINER: parts.miner,

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from pipeline.app.compose import compose
+from pipeline.app.outside import Outside
 from pipeline.config import Config
 from pipeline.runner import Runner
 from pipeline.stage import StageName
@@ -48,21 +49,27 @@ def run(config: Config, stages: Sequence[StageName], *, held: str = "") -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
     with ExitStack() as closing:
-        runner = compose(config, stages, closing, held)
+        # Before all that takes time, so that a probe finds somebody alive.
+        outside = None if config.http.port is None else Outside(config, config.http.port, closing)
+        runner = compose(config, stages, closing, held, observe=outside.observe if outside else None)
         if held:
             _await_begin(stop)
         if not stop.is_set():
-            _host(runner, stop)
+            _host(runner, stop, outside)
 
 
-def _host(runner: Runner, stop: threading.Event) -> None:
+def _host(runner: Runner, stop: threading.Event, outside: Outside | None) -> None:
     # What was made up to here lives as long as the process: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     runner.start()
+    if outside:
+        outside.started(runner)
     log.info("stages_started")
     while not stop.wait(_LOOK_S) and not runner.failed.is_set():
         pass
+    if outside:
+        outside.stopping()
     if runner.failure is None and not runner.drain(GRACE_S):
         log.warning("drain_incomplete", grace_s=GRACE_S)
     if runner.failure is not None:

@@ -72,7 +72,7 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_reference_tables_are_what_the_code_says() -> None:
     missing = [
         row
-        for rows in (reference.settings(), reference.miners(), reference.result_fields())
+        for rows in (reference.settings(), reference.miners(), reference.result_fields(), reference.metrics())
         for row in rows
         if row not in README
     ]

@@ -110,6 +110,13 @@ class Running:
         """Whether it has not ended yet."""
         return self._process.poll() is None
 
+    def http_port(self) -> int:
+        """Wait for the port that ``--http 0`` has taken, which is in the log."""
+        listening = lambda: [line for line in self.stderr.splitlines() if "http_listening" in line]  # noqa: E731
+        until(lambda: listening() or not self.is_running())
+        port: int = json.loads(listening()[0])["port"]
+        return port
+
     def family(self) -> list[psutil.Process]:
         """Its children and theirs, as far as they have been seen."""
         if self.is_running():

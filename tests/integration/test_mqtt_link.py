@@ -288,7 +288,7 @@ def test_a_refused_publication_is_counted_and_logged_once(owner: Owner) -> None:
         for _ in range(3):
             link.publish(packet())
         link.stop(PATIENCE_S)
-    assert link.refused == 3
+    assert link.refused == link.counts().refused == 3
     assert [(line["topic"], line["reason"]) for line in logs if line["event"] == "publish_refused"] == [
         ("t", "Not authorized")
     ]

@@ -90,6 +90,14 @@ def test_beyond_the_bound_it_is_busy_at_once_and_takes_more_when_there_is_room()
     assert world.answers(example(3, attempt=2)) == []
 
 
+def test_it_says_how_many_frames_it_holds() -> None:
+    world = World(slots=1, queue=2)
+    world.send(example(1), example(2), example(3))
+    assert world.cloud.levels == {"queue": 2}
+    world.send(world.done())
+    assert world.cloud.levels == {"queue": 1}
+
+
 def test_the_bound_is_no_less_than_the_slots() -> None:
     world = World(slots=4, queue=1)
     assert world.answers(*(example(seq) for seq in range(1, 6))) == [(5, 1, AnswerStatus.BUSY)]

@@ -331,6 +331,15 @@ def test_a_file_waits_for_the_cloud_when_the_backlog_is_full() -> None:
     assert (SourceStatus.RUNNING, "") in statuses(said)
 
 
+def test_it_says_how_full_window_and_backlog_are() -> None:
+    world = World(Clip(100), window=3, backlog=9)
+    world.settle()
+    assert world.reader.levels == {"window": 3, "backlog": 3}
+    world.store(1, final=False)
+    world.store(2)
+    assert world.reader.levels == {"window": 1, "backlog": 2}
+
+
 def test_a_final_word_that_comes_first_leaves_nothing_behind() -> None:
     world = World(Clip(100), window=1, backlog=1)
     for seq in range(1, 50):

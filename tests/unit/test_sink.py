@@ -251,6 +251,16 @@ def test_a_full_disk_is_said_once_and_tried_again_until_there_is_room(bench: Ben
     assert bench.sink.wakes_at_s - bench.now_s == 1
 
 
+def test_it_says_what_waits_for_a_commit_and_what_for_room(bench: Bench) -> None:
+    bench.send(easy(1))
+    assert bench.sink.levels == {"uncommitted": 1, "refused": 0}
+    bench.idle()
+    bench.disk.full = True
+    bench.send(easy(2))
+    bench.send(easy(3))
+    assert bench.sink.levels == {"uncommitted": 0, "refused": 2}
+
+
 def test_who_sends_again_what_is_held_hears_so_again(bench: Bench) -> None:
     bench.disk.full = True
     first = bench.send(easy(1))

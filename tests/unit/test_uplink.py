@@ -338,6 +338,17 @@ def test_an_answer_of_a_worker_that_was_never_asked_is_not_taken() -> None:
 # Busy, errors
 
 
+def test_it_says_what_it_holds_and_how_much_workers_would_take() -> None:
+    world = World()
+    assert world.uplink.levels == {"outbox": 0, "outbox_bytes": 0, "workers": 0, "credit": 0}
+    world.send(worker("a", share=1), worker("b", share=2), example(1), example(2))
+    assert world.uplink.levels == {"outbox": 2, "outbox_bytes": 2 * SIZE, "workers": 2, "credit": 1}
+    world.send(stored(1), world.answer(1))
+    assert world.uplink.levels == {"outbox": 2, "outbox_bytes": SIZE, "workers": 2, "credit": 2}
+    world.send(stored(1, 2))
+    assert world.uplink.levels["outbox"] == 1
+
+
 def test_busy_is_offered_elsewhere() -> None:
     world = World()
     world.send(worker("a"), worker("b"), example())

@@ -39,6 +39,21 @@ def test_a_worker_is_sent_no_more_than_its_share() -> None:
     assert workers.choose(0) is not None
 
 
+def test_credit_is_what_all_would_take_now_and_a_busy_one_takes_nothing() -> None:
+    workers = Workers(0)
+    workers.announced(state("a", share=2), 0)
+    workers.announced(state("b", share=3), 0)
+    offered(workers, 1, 2)
+    assert workers.credit(0) == 3
+    workers.announced(state("a", share=0), 0)
+    workers.announced(state("b", share=0), 0)
+    assert workers.credit(0) == 0
+    workers.announced(state("b", share=9), 0)
+    workers.busy("b", 0)
+    assert workers.credit(0) == 0
+    assert workers.credit(BUSY_S) > 6
+
+
 def test_the_one_with_the_shorter_wait_is_chosen_of_two() -> None:
     workers = Workers(0)
     workers.announced(state("slow", ms=50), 0)
