@@ -167,6 +167,20 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert files(tmp_path) == []
 
 
+def test_a_picture_that_lies_on_disk_already_is_linked(outputs: FolderOutputs, tmp_path: Path) -> None:
+    image = picture()
+    image.file = tmp_path / "outbox.jpeg"
+    image.file.write_bytes(image.jpeg)
+    outputs.edge(result(), image)
+    assert (tmp_path / "dataset/1.jpeg").samefile(image.file)
+    outputs.edge(result(), image)  # again, as after a restart
+    assert (tmp_path / "dataset/1.jpeg").samefile(image.file)
+    image.file.unlink()
+    assert (tmp_path / "dataset/1.jpeg").read_bytes() == image.jpeg
+    outputs.edge(result(2), image)
+    assert (tmp_path / "dataset/2.jpeg").read_bytes() == image.jpeg
+
+
 @pytest.mark.parametrize("code", [errno.EXDEV, errno.EPERM, errno.ENOTSUP])
 def test_where_there_are_no_hard_links_there_are_copies(
     outputs: FolderOutputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
@@ -175,7 +189,11 @@ def test_where_there_are_no_hard_links_there_are_copies(
         raise OSError(code, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
-    outputs.edge(result(), picture())
+    image = picture()
+    image.file = tmp_path / "outbox.jpeg"
+    image.file.write_bytes(image.jpeg)
+    outputs.edge(result(), image)
+    assert (tmp_path / "dataset/1.jpeg").read_bytes() == image.jpeg
     assert (tmp_path / "all/1.jpeg").read_bytes() == (tmp_path / "hard_edge/1.jpeg").read_bytes()
     assert not (tmp_path / "all/1.jpeg").samefile(tmp_path / "hard_edge/1.jpeg")
 
