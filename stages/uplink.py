@@ -180,8 +180,6 @@ class Uplink:
     def _example(self, example: Example, now_s: float) -> Iterator[Message]:
         """Answer a frame; one that comes again gets the same answer, which the public has already."""
         yield from self._release(example.id, now_s)
-        if example.id in self._group:
-            return
         frame = example.detected.frame
         held = self._held.get(example.id)
         known = held.waiting.store.result if held else self._ended.get(example.id)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, DropMessage, StorageError
-from pipeline.image import Image, decode_jpeg, encode_jpeg
+from pipeline.image import FileImage, Image, decode_jpeg, encode_jpeg
 from pipeline.messages import Result
 from pipeline.model import Detections, Ending, FrameId, Verdict
 from stages.ledger import SqliteLedger
@@ -175,6 +175,8 @@ def test_a_picture_that_lies_on_disk_already_is_linked(outputs: FolderOutputs, t
     assert (tmp_path / "dataset/1.jpeg").samefile(image.file)
     outputs.edge(result(), image)  # again, as after a restart
     assert (tmp_path / "dataset/1.jpeg").samefile(image.file)
+    outputs.edge(result(3), FileImage(image.file, 64, 48, len(image.jpeg)))
+    assert (tmp_path / "dataset/3.jpeg").samefile(image.file)
     image.file.unlink()
     assert (tmp_path / "dataset/1.jpeg").read_bytes() == image.jpeg
     outputs.edge(result(2), image)
