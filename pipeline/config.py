@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from pipeline.duration import Duration
 from pipeline.errors import ConfigError
 from pipeline.model import stream_name
 from pipeline.settings import (
@@ -129,7 +130,7 @@ class OutboxConfig(Section):
     """The hard examples that wait for their end."""
 
     budget: ByteSize = Field(ByteSize(1 << 30), description="over it the least hard expire first, e.g. 1GiB")
-    expires_s: float = Field(600, gt=0, description="so long a hard frame waits for the cloud")
+    expires: Duration = Field(Duration(600), description="so long a hard frame waits for the cloud, restarts or not")
     tries: int = Field(3, ge=1, description="so often a frame may end a worker before it counts as failed")
 
 
@@ -149,7 +150,9 @@ class SinkConfig(Section):
     all_examples: Path | None = Field(None, description="instead of out/all")
     hard_edge: Path | None = Field(None, description="instead of out/hard_edge")
     hard_cloud: Path | None = Field(None, description="instead of out/hard_cloud")
-    state_dir: Path | None = Field(None, description="ledger and dataset; .tandem beside the outputs if those are set")
+    state_dir: Path | None = Field(
+        None, description="ledger, outbox and dataset; .tandem beside the outputs if those are set"
+    )
     jpeg_quality: Quality = Field(85, description="of the pictures with boxes drawn")
     compare: bool = Field(True, description="make the side-by-side video after a replay")
 

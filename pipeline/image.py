@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Final
 
 import cv2
@@ -34,9 +35,12 @@ class Image:
     """A picture that converts between pixels and JPEG at most once each way, and only when asked.
 
     Two threads may ask at the same time. The pixels are shared, so nobody may draw on them.
+
+    Attributes:
+        file: where the same JPEG lies on disk, if it does: who would write it there again may link it.
     """
 
-    __slots__ = ("_jpeg", "_lock", "_pixels", "height", "quality", "width")
+    __slots__ = ("_jpeg", "_lock", "_pixels", "file", "height", "quality", "width")
 
     def __init__(self, *, pixels: Pixels | None = None, jpeg: bytes | None = None, quality: int = 90) -> None:
         """Take pixels, JPEG, or both where they are the same picture.
@@ -47,6 +51,7 @@ class Image:
         self._pixels = pixels
         self._jpeg = jpeg
         self._lock = threading.Lock()
+        self.file: Path | None = None
         self.quality = quality
         if pixels is not None:
             self.height, self.width = pixels.shape[0], pixels.shape[1]
@@ -115,6 +120,50 @@ class Image:
     def encoded_only(self) -> Image:
         """The same picture as JPEG alone, which takes a tenth of the memory to wait with."""
         return Image(jpeg=self.jpeg, quality=self.quality)
+
+    def at_rest(self) -> Image:
+        """The same picture with as little memory as may be: in its file, or as JPEG alone."""
+        if self.file is None:
+            return self.encoded_only()
+        return FileImage(self.file, self.width, self.height, len(self.jpeg))
+
+
+class FileImage(Image):
+    """A picture that lies on disk as JPEG. It is read each time that somebody asks for it, and not kept."""
+
+    __slots__ = ("_size_bytes",)
+
+    def __init__(self, file: Path, width: int, height: int, size_bytes: int) -> None:
+        """Stand for the JPEG of ``size_bytes`` in ``file``, which is not looked at yet."""
+        self._pixels = self._jpeg = None
+        self._lock = threading.Lock()
+        self.file: Path = file
+        self.width, self.height, self._size_bytes = width, height, size_bytes
+        self.quality = 0
+
+    @property
+    def jpeg(self) -> bytes:
+        """The file.
+
+        Raises:
+            DropMessage: it cannot be read, or is another one.
+        """
+        try:
+            jpeg = self.file.read_bytes()
+        except OSError as error:
+            raise DropMessage(f"the picture {self.file} cannot be read: {error.strerror or error}") from error
+        if len(jpeg) != self._size_bytes or jpeg_size(jpeg) != (self.width, self.height):
+            raise DropMessage(f"the picture {self.file} is damaged")
+        return jpeg
+
+    @property
+    def pixels(self) -> Pixels:
+        """The file, decoded; see ``Image.pixels``."""
+        return decode_jpeg(self.jpeg)
+
+    def at_rest(self) -> Image:
+        """It is."""
+        return self
 
 
 def encode_jpeg(pixels: Pixels, quality: int) -> bytes:

@@ -85,8 +85,8 @@ _PASSING: Final = frozenset(
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours.
+def translated(path: Path, what: str = "ledger") -> Iterator[None]:
+    """Turn SQLite's errors into ours; ``what`` the file is, for people.
 
     Raises:
         StorageError: the disk is full, read-only or broken, or somebody else is writing.
@@ -100,7 +100,7 @@ def translated(path: Path) -> Iterator[None]:
             raise StorageError(f"{path} cannot be written: {error}; make room on its disk, writable for us") from error
         if code in _DAMAGED:
             raise ConfigError(
-                str(path), f"is no readable ledger: {error}; put it right, choose another --out, or start with --fresh"
+                str(path), f"is no readable {what}: {error}; put it right, choose another --out, or start with --fresh"
             ) from error
         raise
 

@@ -109,7 +109,7 @@ class FolderOutputs:
         if not result.verdict.hard:
             publish({to.all / name: drawn})
             return ("all",)
-        publish({to.dataset / name: image.jpeg, to.hard_edge / name: drawn, to.all / name: to.hard_edge / name})
+        publish({to.dataset / name: _jpeg(image), to.hard_edge / name: drawn, to.all / name: to.hard_edge / name})
         return ("all", "hard_edge", "dataset")
 
     def cloud(self, result: Result, before: tuple[str, ...]) -> tuple[str, ...]:
@@ -168,6 +168,11 @@ class FolderOutputs:
             publish({path: "".join(f"{name}\n" for name in known + new).encode()})
             self._classes[dataset] = known + new
         return self._classes[dataset]
+
+
+def _jpeg(image: Image) -> bytes | Path:
+    """The picture's JPEG, or the file that it lies in already, to be linked."""
+    return image.file if image.file and image.file.exists() else image.jpeg
 
 
 def yolo_labels(detections: Detections, names: tuple[str, ...], width: int, height: int) -> str:

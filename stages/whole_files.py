@@ -15,8 +15,14 @@ from pipeline.errors import StorageError
 _NO_LINKS: Final = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
-def publish(files: Mapping[Path, bytes | Path]) -> None:
-    """Write files, each from bytes or as another name of a file of the same call; all are written before one appears.
+def publish(files: Mapping[Path, bytes | Path], *, durable: bool = False) -> None:
+    """Write files, each from bytes or as another name of a file; all are written before one appears.
+
+    Args:
+        files: what each path is to hold. A path in place of bytes is that of a file of the same call, or of one that
+            is there.
+        durable: survive a power cut. What was written is synced before it appears, and so are the names before this
+            returns; that costs a sync for each file and one for each folder.
 
     Raises:
         StorageError: one cannot be written; the temporary files are gone again.
@@ -26,25 +32,50 @@ def publish(files: Mapping[Path, bytes | Path]) -> None:
     try:
         for path, content in files.items():
             if isinstance(content, Path):
-                _link(parts[content], parts[path])
+                _link(parts.get(content, content), parts[path])
             else:
-                _write(parts[path], content)
+                _write(parts[path], content, durable=durable)
         for path, part in parts.items():
             os.replace(part, path)  # noqa: PTH105 - this runs for every picture, and pathlib takes its time
+        if durable:
+            for path in {file.parent: file for file in files}.values():
+                _sync_folder(path.parent)
     except OSError as error:
         for part in parts.values():
             _forget(part)
         raise storage_error(path, error) from error
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes, *, durable: bool) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(file, rest) :]
+        if durable:
+            os.fsync(file)
     finally:
         os.close(file)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, so that they survive a power cut.
+
+    Raises:
+        OSError: that does not work.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _link(file: Path, name: Path) -> None:

@@ -72,6 +72,9 @@ def _findings(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]
         yield _tried(f"miner: {config.miner.name}", lambda: make_miner(config.miner.name, config.miner.parameters))
     if StageName.CLOUD in stages:
         yield _tried(f"cloud: {config.cloud.model}", lambda: make_detector("cloud", config.cloud, 1))
+    if StageName.UPLINK in stages:
+        outbox = Places.of(config).outbox
+        yield _tried(f"outbox: {outbox}", partial(_writable, outbox))
     if StageName.SINK in stages:
         places = Places.of(config)
         for folder in sorted({places.state, *(folder for folders in places.pictures.values() for folder in folders)}):

@@ -32,12 +32,12 @@ from stages.intake import Pace
 from stages.ledger import SqliteLedger
 from stages.miner import MinerStage
 from stages.mining.registry import make_miner
-from stages.outbox import MemoryOutbox
 from stages.outputs import FolderOutputs
 from stages.reader import Reader
 from stages.sink import Sink
 from stages.sources.address import parse_source
 from stages.sources.factory import make_source
+from stages.sqlite_outbox import SqliteOutbox
 from stages.uplink import Uplink
 from stages.vision.detect import OnnxDetector
 
@@ -123,6 +123,10 @@ class _Parts:
     names: Names
     closing: ExitStack
 
+    @property
+    def _owner(self) -> str:
+        return f"{self.names.process} (process {os.getpid()} on {socket.gethostname()})"
+
     def detector_stage(self, detector: OnnxDetector) -> DetectorStage:
         return DetectorStage(detector, confidence=self.config.detector.confidence, clock=time.monotonic)
 
@@ -139,7 +143,7 @@ class _Parts:
             window=config.window,
             backlog=config.backlog,
             pace=Pace(config.pace),
-            forget_s=1.5 * self.config.outbox.expires_s,
+            forget_s=1.5 * self.config.outbox.expires,
         )
 
     def miner(self) -> MinerStage:
@@ -148,13 +152,15 @@ class _Parts:
 
     def uplink(self) -> Uplink:
         outbox = self.config.outbox
+        store = SqliteOutbox(Places.of(self.config).outbox, self._owner, time.monotonic)
+        self.closing.callback(store.close)
         return Uplink(
             self.names.process,
             self.names.incarnation,
-            MemoryOutbox(),
+            store,
             time.monotonic,
             streams=self.config.streams,
-            expires_s=outbox.expires_s,
+            expires_s=outbox.expires,
             budget_bytes=outbox.budget,
             tries=outbox.tries,
             seed=self.config.seed,
@@ -175,8 +181,7 @@ class _Parts:
 
     def sink(self) -> Sink:
         places = Places.of(self.config)
-        owner = f"{self.names.process} (process {os.getpid()} on {socket.gethostname()})"
-        ledger = SqliteLedger(places.ledger, owner)
+        ledger = SqliteLedger(places.ledger, self._owner)
         self.closing.callback(ledger.close)
         outputs = FolderOutputs(places.pictures, self.config.sink.jpeg_quality)
         return Sink(ledger, outputs, time.monotonic)

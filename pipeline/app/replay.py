@@ -22,6 +22,7 @@ from stages.mining.registry import make_miner
 from stages.outputs import remove_outputs
 from stages.sources.address import parse_source
 from stages.sources.factory import check_source, make_source
+from stages.sqlite_outbox import remove_outbox
 
 
 def replay(config: Config, options: Options, console: Console) -> int:
@@ -98,6 +99,7 @@ def _remove_earlier(config: Config, places: Places) -> None:
         names = read_report(places.ledger)
         runs.append(Places.of(config.model_copy(update={"streams": dict.fromkeys(names)})))
     compare = [run.compare(stream) for run in runs for stream in run.pictures]
+    remove_outbox(places.outbox)
     remove_outputs((folders for run in runs for folders in run.pictures.values()), places.ledger, compare)
 
 

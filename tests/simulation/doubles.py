@@ -17,6 +17,7 @@ from pipeline.errors import StorageError
 from pipeline.image import Image
 from pipeline.messages import ReaderProgress, Result, Resume, UplinkProgress
 from pipeline.model import Counts, Detections, Ending, FrameId, Tally
+from stages.outbox import Changes, MemoryOutbox
 from stages.sink import Kept
 from stages.source import Ended, Passed, Picture, Wanted, every_frame
 
@@ -197,6 +198,20 @@ class MemoryLedger:
         """The process that owned it has died."""
         self._accounts = defaultdict(Account, {name: account.copy() for name, account in self._committed.items()})
         self._new.clear()
+
+
+class FillingOutbox(MemoryOutbox):
+    """An ``OutboxStore`` in memory, on a disk that may be full. What it has taken survives its process."""
+
+    def __init__(self, full: Callable[[], bool]) -> None:
+        """Take nothing while ``full``."""
+        super().__init__()
+        self._full = full
+
+    def write(self, changes: Changes) -> None:
+        if self._full():
+            raise StorageError("the disk is full")
+        super().write(changes)
 
 
 class MemoryOutputs:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, DropMessage, StorageError
-from pipeline.image import Image, decode_jpeg, encode_jpeg
+from pipeline.image import FileImage, Image, decode_jpeg, encode_jpeg
 from pipeline.messages import Result
 from pipeline.model import Detections, Ending, FrameId, Verdict
 from stages.ledger import SqliteLedger
@@ -167,6 +167,22 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert files(tmp_path) == []
 
 
+def test_a_picture_that_lies_on_disk_already_is_linked(outputs: FolderOutputs, tmp_path: Path) -> None:
+    image = picture()
+    image.file = tmp_path / "outbox.jpeg"
+    image.file.write_bytes(image.jpeg)
+    outputs.edge(result(), image)
+    assert (tmp_path / "dataset/1.jpeg").samefile(image.file)
+    outputs.edge(result(), image)  # again, as after a restart
+    assert (tmp_path / "dataset/1.jpeg").samefile(image.file)
+    outputs.edge(result(3), FileImage(image.file, 64, 48, len(image.jpeg)))
+    assert (tmp_path / "dataset/3.jpeg").samefile(image.file)
+    image.file.unlink()
+    assert (tmp_path / "dataset/1.jpeg").read_bytes() == image.jpeg
+    outputs.edge(result(2), image)
+    assert (tmp_path / "dataset/2.jpeg").read_bytes() == image.jpeg
+
+
 @pytest.mark.parametrize("code", [errno.EXDEV, errno.EPERM, errno.ENOTSUP])
 def test_where_there_are_no_hard_links_there_are_copies(
     outputs: FolderOutputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
@@ -175,7 +191,11 @@ def test_where_there_are_no_hard_links_there_are_copies(
         raise OSError(code, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
-    outputs.edge(result(), picture())
+    image = picture()
+    image.file = tmp_path / "outbox.jpeg"
+    image.file.write_bytes(image.jpeg)
+    outputs.edge(result(), image)
+    assert (tmp_path / "dataset/1.jpeg").read_bytes() == image.jpeg
     assert (tmp_path / "all/1.jpeg").read_bytes() == (tmp_path / "hard_edge/1.jpeg").read_bytes()
     assert not (tmp_path / "all/1.jpeg").samefile(tmp_path / "hard_edge/1.jpeg")
 
