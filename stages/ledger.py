@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +19,16 @@ from stages.ledger_account import COLUMNS, Account
 from stages.ledger_schema import encode_boxes, encode_steps, prepare, translated
 from stages.lock import OwnerLock
 from stages.sink import Kept
+from stages.whole_files import storage_error
 
 INTERRUPTED: Final = "interrupted"
 """The ending of a live frame that was only in memory when its process died."""
+
+_NO_ROOM: Final = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_CANTOPEN}
+)
+_LEAST_BYTES: Final = 1 << 18
+"""With less than this a ledger cannot be opened: its shared memory and its first pages."""
 
 _BUSY_S: Final = 1.0
 _REFUSED: Final = (
@@ -54,6 +64,7 @@ class SqliteLedger:
 
         Raises:
             ConfigError: somebody else owns it, it is damaged or of another format, or it cannot be made.
+            StorageError: there is no room for it.
         """
         self.path = path
         try:
@@ -63,6 +74,7 @@ class SqliteLedger:
         self._lock = OwnerLock(path.with_name(path.name + ".lock"), path, owner)
         try:
             self._connection = _connect(path)
+            self._opened = path.stat()
             with translated(path):
                 names = ", ".join(COLUMNS)
                 rows = self._connection.execute(f"SELECT {names} FROM streams").fetchall()  # noqa: S608 - constants
@@ -176,6 +188,7 @@ class SqliteLedger:
         return self._committed.get(stream, Account(stream)).upload_bytes
 
     def commit(self) -> None:
+        self._check_there()
         changed = [account for name, account in self._accounts.items() if self._committed.get(name) is not account]
         for account in changed:
             self._write(_PUT_ACCOUNT, {name: getattr(account, name) for name in COLUMNS})
@@ -189,8 +202,9 @@ class SqliteLedger:
         self._meeting.clear()
 
     def rollback(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):  # what a broken disk undid by itself cannot be undone again
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
         counts = {name: account.counts for name, account in self._accounts.items()}
         self._accounts = {name: row.counted(counts[name]) for name, row in self._committed.items()}
         self._meeting.clear()
@@ -199,6 +213,21 @@ class SqliteLedger:
         """Close the file and let go of it. What is not committed is forgotten."""
         self._connection.close()
         self._lock.close()
+
+    def _check_there(self) -> None:
+        """SQLite goes on writing into a file that has no name any more, which nobody would ever read.
+
+        Raises:
+            StorageError: the ledger was removed, moved or replaced.
+        """
+        try:
+            there = os.path.samestat(self.path.stat(), self._opened)
+        except FileNotFoundError:
+            there = False
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+        if not there:
+            raise StorageError(f"{self.path} is not the ledger that was opened: put that one back, or start again")
 
     def _account(self, stream: str) -> Account:
         return self._accounts.get(stream) or Account(stream)
@@ -270,5 +299,12 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
     except StorageError as error:
+        if isinstance(error.__cause__, sqlite3.Error) and _is_full(path, error.__cause__):
+            raise
         raise ConfigError(str(path), f"cannot be opened: {error}; or choose another --out") from error
     return connection
+
+
+def _is_full(path: Path, error: sqlite3.Error) -> bool:
+    """Whether there is no room; SQLite has words of its own for it, and an I/O error for its shared memory."""
+    return error.sqlite_errorcode in _NO_ROOM and shutil.disk_usage(path.parent).free < _LEAST_BYTES

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import structlog
+
 from pipeline.errors import DropMessage, StorageError
 from pipeline.image import Image
 from pipeline.messages import (
@@ -24,16 +26,16 @@ from pipeline.messages import (
 )
 from pipeline.model import Counts, Ending, FrameId, Tally
 from pipeline.stage import Clock
+from stages.refusal import Refusal
 from stages.sink_states import States
+
+_log = structlog.get_logger()
 
 COMMIT_AT: Final = 16
 """How many answers may wait for one commit."""
 
 COMMIT_AFTER_S: Final = 0.02
 """How long an answer may wait for one. Each commit costs a sync of the disk, of which flash has only so many."""
-
-RETRY_FIRST_S: Final = 1.0
-RETRY_MOST_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,10 @@ class OutputStore(Protocol):
 _Key = tuple[FrameId, int]
 
 
+class _PicturesRefused(StorageError):
+    """The disk did not take the pictures of one revision; the ledger has not been touched."""
+
+
 class Sink:
     """Stores revisions, answers ``Stored`` once the ledger has committed them, and says each stream's ``State``.
 
@@ -135,9 +141,7 @@ class Sink:
         self._uncommitted: dict[_Key, tuple[Store, Stored]] = {}
         self._held: dict[_Key, Store] = {}
         self._told: set[_Key] = set()
-        self._full = ""
-        self._delay_s = RETRY_FIRST_S
-        self._retry_at_s = math.inf
+        self._refusal = Refusal()
         self._commit_at_s = math.inf
         self._draining = False
 
@@ -152,17 +156,20 @@ class Sink:
                 answers += self._hear_reader(message, now_s)
             case UplinkProgress():
                 answers += self._hear_uplink(message, now_s)
-            case Tick() | Drain():
-                self._draining |= isinstance(message, Drain)
+            case Tick():
                 answers += self._work(now_s)
+            case Drain():
+                self._draining = True
+                answers += self._work(now_s)
+                self._say_what_is_left()
             case _:
                 return answers
-        return answers + self._states.due(self._ledger, self._full, now_s, at_once=self._draining)
+        return answers + self._states.due(self._ledger, self._refusal.reason, now_s, at_once=self._draining)
 
     @property
     def wakes_at_s(self) -> float:
         """When a commit, a retry or a state is due."""
-        return min(self._commit_at_s, self._retry_at_s, self._states.due_at_s)
+        return min(self._commit_at_s, self._refusal.retry_at_s, self._states.due_at_s)
 
     @property
     def drained(self) -> bool:
@@ -175,7 +182,7 @@ class Sink:
         if key in self._uncommitted:
             return []
         if key in self._held:
-            return [NotStored(*key, self._full)]
+            return [NotStored(*key, self._refusal.reason)]
         try:
             answers = self._take(key, store)
         except StorageError as error:
@@ -193,14 +200,22 @@ class Sink:
         if kept is not None and (kept.final or kept.revision >= key[1]):
             return self._store_again(key, kept)
         if kept is None:
-            files = self._outputs.edge(store.result, store.image) if store.image else ()
+            files = self._write(store, ())
             self._ledger.add(store.result, store.counts, files)
         else:
-            files = self._outputs.cloud(store.result, kept.edge_files)
+            files = self._write(store, kept.edge_files)
             self._ledger.end(store.result, files)
         stored = Stored(*key, store.result.final, self._outputs.paths(store.id, files))
         self._uncommitted[key] = (store, stored)
         return []
+
+    def _write(self, store: Store, before: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            if store.result.revision == 2:
+                return self._outputs.cloud(store.result, before)
+            return self._outputs.edge(store.result, store.image) if store.image else ()
+        except StorageError as error:
+            raise _PicturesRefused(str(error)) from error
 
     def _store_again(self, key: _Key, kept: Kept) -> list[Message]:
         if kept.final and (key[0], 1) in self._uncommitted:
@@ -210,19 +225,18 @@ class Sink:
         return [Stored(*key, final, self._outputs.paths(key[0], files))]
 
     def _work(self, now_s: float) -> list[Message]:
-        if self._full and (self._draining or now_s >= self._retry_at_s):
+        if self._refusal.reason and (self._draining or now_s >= self._refusal.retry_at_s):
             return self._retry(now_s)
         return self._commit(now_s) if self._uncommitted or self._asks or self._draining else []
 
     def _retry(self, now_s: float) -> list[Message]:
-        self._delay_s = min(2 * self._delay_s, RETRY_MOST_S)
         answers: list[Message] = []
         try:
             for key in tuple(self._held):
                 answers += self._take(key, self._held[key])
                 del self._held[key]
         except StorageError as error:
-            return answers + self._block(error, now_s)
+            answers += self._block(error, now_s)
         return answers + self._commit(now_s)
 
     def _commit(self, now_s: float) -> list[Message]:
@@ -238,25 +252,34 @@ class Sink:
         self._uncommitted.clear()
         self._asks.clear()
         self._commit_at_s = math.inf
-        if self._full and not self._held:
-            self._full, self._delay_s, self._retry_at_s = "", RETRY_FIRST_S, math.inf
+        if not self._held and self._refusal.over(now_s):
             self._states.touch_all()
         return [*stored, *resumes]
 
     def _block(self, error: StorageError, now_s: float) -> list[Message]:
-        # One statement that fails may have undone its whole transaction: all of it waits, in the order it came in.
-        self._ledger.rollback()
-        self._held = {key: store for key, (store, _) in self._uncommitted.items()} | self._held
-        self._uncommitted.clear()
-        self._commit_at_s = math.inf
-        if self._retry_at_s <= now_s or not self._full:
-            self._retry_at_s = now_s + self._delay_s
-        if not self._full:
+        if not isinstance(error, _PicturesRefused):
+            # One statement that fails may have undone its whole transaction: all of it waits, in the order it came in.
+            self._ledger.rollback()
+            self._held = {key: store for key, (store, _) in self._uncommitted.items()} | self._held
+            self._uncommitted.clear()
+            self._commit_at_s = math.inf
+        if self._refusal.met(str(error), now_s):
             self._states.touch_all()
-        self._full = str(error)
         untold = [key for key in self._held if key not in self._told]
         self._told.update(untold)
-        return [NotStored(*key, self._full) for key in untold]
+        return [NotStored(*key, self._refusal.reason) for key in untold]
+
+    def _say_what_is_left(self) -> None:
+        """The last word of a sink that ends while the disk takes nothing."""
+        if self._held:
+            frames = sorted({frame for frame, _ in self._held}, key=str)
+            _log.error(
+                "not_stored",
+                frames=len(frames),
+                first=str(frames[0]),
+                reason=self._refusal.reason,
+                then="start again when there is room: a file goes on from there, what a camera had in memory is lost",
+            )
 
     def _hear_reader(self, progress: ReaderProgress, now_s: float) -> list[Message]:
         moved = self._states.hear_reader(progress)

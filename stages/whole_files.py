@@ -14,11 +14,28 @@ from pipeline.errors import StorageError
 
 _NO_LINKS: Final = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
+_REMEDIES: Final = {
+    errno.ENOSPC: "make room on its disk",
+    errno.EDQUOT: "make room on its disk, or raise the quota",
+    errno.EROFS: "mount its disk writable again",
+    errno.EACCES: "make its folder writable for us",
+    errno.EPERM: "make its folder writable for us",
+    errno.ENOENT: "make its folder again, or mount its disk again",
+}
+
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The errors that pass when somebody makes room."""
+
+
+class FolderGoneError(StorageError):
+    """The folder of a file is not there."""
+
 
 def publish(files: Mapping[Path, bytes | Path]) -> None:
     """Write files, each from bytes or as another name of a file of the same call; all are written before one appears.
 
     Raises:
+        FolderGoneError: a folder is not there.
         StorageError: one cannot be written; the temporary files are gone again.
     """
     parts = {path: path.with_name(f".{path.name}.part") for path in files}
@@ -34,6 +51,8 @@ def publish(files: Mapping[Path, bytes | Path]) -> None:
     except OSError as error:
         for part in parts.values():
             _forget(part)
+        if isinstance(error, FileNotFoundError):
+            raise FolderGoneError(str(storage_error(path, error))) from error
         raise storage_error(path, error) from error
 
 
@@ -64,5 +83,6 @@ def _forget(part: Path) -> None:
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
-    """What ``error`` means for who asked to store ``path``."""
-    return StorageError(f"{path} cannot be stored: {error.strerror or error}; make room on its disk, writable for us")
+    """What ``error`` means for who asked to store ``path``, and what is to be done."""
+    remedy = _REMEDIES.get(error.errno or 0, "see to its disk")
+    return StorageError(f"{path} cannot be stored: {error.strerror or error}; {remedy}")

@@ -15,6 +15,7 @@ import structlog
 
 from pipeline.app.compose import compose
 from pipeline.config import Config
+from pipeline.errors import StorageError
 from pipeline.runner import Runner
 from pipeline.stage import StageName
 
@@ -22,6 +23,9 @@ log = structlog.get_logger()
 
 GRACE_S: Final = 10.0
 """So long the stages may take to finish what is here."""
+
+ROOM_MOST_S: Final = 30.0
+"""The longest pause before it looks again whether a full disk has room."""
 
 _LOOK_S: Final = 0.1
 
@@ -37,6 +41,7 @@ def run(config: Config, stages: Sequence[StageName], *, held: str = "") -> None:
 
     Raises:
         ConfigError: the config is wrong, or the sink refuses a stream.
+        StorageError: there is no room on the disk, and it is held; else it waits for room.
         Exception: whatever a stage failed with, which is a bug.
     """
     stop = threading.Event()
@@ -48,11 +53,28 @@ def run(config: Config, stages: Sequence[StageName], *, held: str = "") -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
     with ExitStack() as closing:
-        runner = compose(config, stages, closing, held)
+        runner = compose(config, stages, closing, held) if held else _composed(config, stages, closing, stop)
         if held:
             _await_begin(stop)
-        if not stop.is_set():
+        if runner and not stop.is_set():
             _host(runner, stop)
+
+
+def _composed(config: Config, stages: Sequence[StageName], closing: ExitStack, stop: threading.Event) -> Runner | None:
+    """Compose, as soon as there is room on the disk; None where somebody stops it before."""
+    pause_s = 1.0
+    while not stop.is_set():
+        with ExitStack() as attempt:
+            try:
+                runner = compose(config, stages, attempt)
+            except StorageError as error:
+                log.warning("waits_for_room", reason=str(error), then="it starts by itself")
+                stop.wait(pause_s)
+                pause_s = min(2 * pause_s, ROOM_MOST_S)
+                continue
+            closing.push(attempt.pop_all())
+            return runner
+    return None
 
 
 def _host(runner: Runner, stop: threading.Event) -> None:

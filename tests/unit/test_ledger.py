@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -344,6 +346,42 @@ def test_a_full_disk_is_a_storage_error_and_leaves_the_ledger_in_order(ledger: S
     admit(ledger, 1)
     ledger.commit()
     assert ledger.tally("gate").easy == 1
+
+
+@pytest.mark.parametrize("in_place", [(), ("ledger.sqlite",)])
+def test_a_ledger_that_is_removed_while_it_is_open_confirms_nothing_more(
+    ledger: SqliteLedger, in_place: tuple[str, ...]
+) -> None:
+    away = ledger.path.with_name("away")
+    ledger.path.rename(away)
+    for name in in_place:
+        ledger.path.with_name(name).touch()
+    admit(ledger, 1)
+    with pytest.raises(StorageError, match="is not the ledger that was opened: put that one back, or start again"):
+        ledger.commit()
+    ledger.rollback()
+    away.replace(ledger.path)
+    admit(ledger, 1)
+    ledger.commit()
+    assert ledger.tally("gate").easy == 1
+
+
+def test_a_transaction_that_a_broken_disk_undid_by_itself_is_rolled_back(ledger: SqliteLedger) -> None:
+    admit(ledger, 1)
+    ledger._connection.close()
+    ledger.rollback()
+    assert ledger.tally("gate").admitted == 0
+
+
+def test_the_owner_lock_needs_no_room_for_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    ledger = SqliteLedger(tmp_path / "ledger.sqlite", "me")
+    with pytest.raises(ConfigError, match="is used by another process"):
+        SqliteLedger(tmp_path / "ledger.sqlite", "you")
+    ledger.close()
 
 
 def test_somebody_else_who_writes_is_waited_for(ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch) -> None:

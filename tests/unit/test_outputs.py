@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,6 +194,85 @@ def test_a_folder_that_cannot_be_written_is_named(folders: OutputFolders, tmp_pa
     (tmp_path / "hard_cloud").write_text("in the way")
     with pytest.raises(ConfigError, match=r"/hard_cloud: cannot be written: .*choose another folder"):
         FolderOutputs({"gate": folders})
+
+
+def test_a_folder_without_room_is_no_wrong_setting(
+    folders: OutputFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FolderOutputs({"gate": folders})
+    left = tmp_path / "all" / ".12.jpeg.part"
+    left.write_bytes(b"half")
+
+    def full(path: Path, data: bytes) -> int:
+        assert not left.exists(), "what takes the room goes first"
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StorageError, match=r"/all cannot be stored: No space left on device; make room on its disk"):
+        FolderOutputs({"gate": folders})
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.ENOSPC, "make room on its disk"),
+        (errno.EROFS, "mount its disk writable again"),
+        (errno.EACCES, "make its folder writable for us"),
+        (errno.EIO, "see to its disk"),
+    ],
+)
+def test_the_remedy_is_that_of_the_error(
+    outputs: FolderOutputs, monkeypatch: pytest.MonkeyPatch, code: int, remedy: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StorageError, match=f"{os.strerror(code)}; {remedy}"):
+        outputs.edge(result(), picture())
+
+
+def test_a_folder_that_somebody_removed_is_made_again(outputs: FolderOutputs, tmp_path: Path) -> None:
+    edge = outputs.edge(result(1), picture())
+    outputs.cloud(result(1, 2, Ending.CLOUD, CLOUD), edge)
+    for folder in ("all", "dataset"):
+        shutil.rmtree(tmp_path / folder)
+    edge = outputs.edge(result(2), picture())
+    assert outputs.cloud(result(2, 2, Ending.CLOUD, CLOUD), edge) == ("all", "hard_cloud", "labels")
+    assert [path for path in files(tmp_path) if not path.startswith("hard")] == [
+        "all/2.jpeg",
+        "dataset/2.jpeg",
+        "dataset/2.txt",
+        "dataset/classes.txt",
+    ]
+
+
+@pytest.mark.parametrize("revision", [1, 2])
+def test_a_folder_that_is_gone_with_its_disk_is_waited_for(
+    outputs: FolderOutputs, tmp_path: Path, revision: int
+) -> None:
+    edge = outputs.edge(result(1), picture())
+    away = tmp_path.with_name(f"{tmp_path.name}-away")
+    tmp_path.rename(away)
+    with pytest.raises(StorageError, match="No such file or directory; make its folder again, or mount its disk"):
+        outputs.edge(result(2), picture()) if revision == 1 else outputs.cloud(result(1, 2, Ending.CLOUD), edge)
+    away.rename(tmp_path)
+    assert outputs.cloud(result(1, 2, Ending.CLOUD, CLOUD), edge) == ("all", "hard_cloud", "labels")
+
+
+def test_nothing_is_made_on_the_disk_that_is_found_in_place_of_ours(
+    outputs: FolderOutputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(tmp_path / "all")
+    monkeypatch.setattr(outputs._there, "_disks", dict.fromkeys(outputs._there._disks, -1))
+    with pytest.raises(StorageError, match=r"all cannot be stored: No such file"):
+        outputs.edge(result(1, 1, Ending.EASY), picture())
+    assert not (tmp_path / "all").exists()
+    (tmp_path / "all").mkdir()
+    with pytest.raises(StorageError, match="lies on another disk than it did"):
+        outputs._there.restore(tmp_path / "all")
 
 
 def test_two_outputs_in_one_folder_are_refused(tmp_path: Path) -> None:
