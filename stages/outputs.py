@@ -11,12 +11,13 @@ from typing import Final, Self
 
 import numpy as np
 
-from pipeline.errors import ConfigError, DropMessage
+from pipeline.errors import ConfigError, DropMessage, StorageError
 from pipeline.image import Image, decode_jpeg, encode_jpeg
 from pipeline.messages import Result
 from pipeline.model import Detections, Ending, FrameId
 from stages.folders import PART, Folders
 from stages.lock import OwnerLock
+from stages.sink_stores import Written
 from stages.vision.draw import draw_boxes, draw_onto
 from stages.whole_files import FolderGoneError, publish, storage_error
 
@@ -100,45 +101,60 @@ class FolderOutputs:
         self._classes: dict[Path, tuple[str, ...]] = {}
         self._there = Folders(folder for stream in self._folders.values() for folder in stream)
 
-    def edge(self, result: Result, image: Image) -> tuple[str, ...]:
+    def edge(self, result: Result, image: Image) -> Written:
         """Write revision 1: ``all``, and of a hard frame ``hard_edge`` and ``dataset``; see ``OutputStore``."""
         to, name = self._to(result.id), f"{result.id.seq}.jpeg"
         drawn = encode_jpeg(draw_boxes(image.pixels, result.detections), self._quality)
         if not result.verdict.hard:
-            self._publish({to.all / name: drawn})
-            return ("all",)
-        self._publish({to.dataset / name: image.jpeg, to.hard_edge / name: drawn, to.all / name: to.hard_edge / name})
-        return ("all", "hard_edge", "dataset")
+            return Written(("all",), self._publish({to.all / name: drawn}))
+        size_bytes = self._publish(
+            {to.dataset / name: image.jpeg, to.hard_edge / name: drawn, to.all / name: to.hard_edge / name}
+        )
+        return Written(("all", "hard_edge", "dataset"), size_bytes)
 
-    def cloud(self, result: Result, before: tuple[str, ...]) -> tuple[str, ...]:
+    def cloud(self, result: Result, before: tuple[str, ...]) -> Written:
         """Write revision 2: where the cloud answered, ``hard_cloud``, ``all`` anew, and the labels in ``dataset``.
 
         Where somebody took the picture out of ``dataset``, or damaged it, all stays as it is.
         """
         if result.ending is not Ending.CLOUD or "dataset" not in before:
-            return tuple(name for name in before if name == "all")
+            return Written(tuple(name for name in before if name == "all"))
         to, name = self._to(result.id), f"{result.id.seq}.jpeg"
         try:
             pixels = decode_jpeg((to.dataset / name).read_bytes())
         except (FileNotFoundError, DropMessage):
             self._restore(to.dataset)
-            return ("all",)
+            return Written(("all",))
         except OSError as error:
             raise storage_error(to.dataset / name, error) from error
         drawn = encode_jpeg(draw_onto(pixels, result.detections), self._quality)
         labels = yolo_labels(
             result.detections, self._class_names(to.dataset, result.detections), result.width, result.height
         )
-        self._publish(
+        size_bytes = self._publish(
             {
                 to.dataset / f"{result.id.seq}.txt": labels.encode(),
                 to.hard_cloud / name: drawn,
                 to.all / name: to.hard_cloud / name,
             }
         )
-        return ("all", "hard_cloud", "labels")
+        return Written(("all", "hard_cloud", "labels"), size_bytes)
 
-    def paths(self, frame: FrameId, files: tuple[str, ...]) -> dict[str, str]:
+    def remove(self, frame: FrameId, files: Iterable[str]) -> None:
+        """Remove a frame's files in the folders ``files``; those that are gone are no error.
+
+        Raises:
+            StorageError: one cannot be removed, or a folder is gone with its disk.
+        """
+        for path in map(Path, self.paths(frame, files).values()):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                self._restore(path.parent)
+            except OSError as error:
+                raise StorageError(f"{path} cannot be removed: {error.strerror}; remove it yourself") from error
+
+    def paths(self, frame: FrameId, files: Iterable[str]) -> dict[str, str]:
         """The path of a frame's file in each of the folders ``files``; ``labels`` lies in ``dataset``."""
         to = self._to(frame)
         return {
@@ -169,13 +185,13 @@ class FolderOutputs:
             self._classes[dataset] = known + new
         return self._classes[dataset]
 
-    def _publish(self, files: Mapping[Path, bytes | Path]) -> None:
+    def _publish(self, files: Mapping[Path, bytes | Path]) -> int:
         try:
-            publish(files)
+            return publish(files)
         except FolderGoneError:
             for folder in {path.parent for path in files}:
                 self._restore(folder)
-            publish(files)
+            return publish(files)
 
     def _restore(self, folder: Path) -> None:
         """See that a folder is there; one that is made again gets its ``classes.txt``, by which labels count."""

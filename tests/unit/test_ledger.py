@@ -18,6 +18,7 @@ from pipeline.model import Counts, Detections, Ending, FrameId, Tally, Verdict
 from stages.ledger import SqliteLedger
 from stages.ledger_report import percentile, read_frames, read_report
 from stages.ledger_schema import decode_boxes, encode_boxes
+from stages.sink_stores import Written
 
 NAMES = ("person", "helmet")
 
@@ -100,17 +101,17 @@ def ledger(reopen: Open) -> SqliteLedger:
 def admit(ledger: SqliteLedger, nth: int, ending: Ending | None = Ending.EASY) -> int:
     """Add the n-th admitted frame of every tenth, as revision 1."""
     seq = counts(nth).read
-    ledger.add(result(seq, ending=ending), counts(nth), ("all",))
+    ledger.add(result(seq, ending=ending), counts(nth), Written(("all",), 4096))
     return seq
 
 
 def test_a_frame_is_known_as_it_was_stored(ledger: SqliteLedger) -> None:
-    ledger.add(result(1), counts(1), ("all", "hard_edge", "dataset"))
+    ledger.add(result(1), counts(1), Written(("all", "hard_edge", "dataset"), 4096))
     kept = ledger.kept(FrameId("gate", 1))
     assert kept is not None
     assert (kept.revision, kept.final, kept.edge_final) == (1, False, False)
     assert kept.edge_files == ("all", "hard_edge", "dataset")
-    ledger.end(result(1, 2, Ending.CLOUD), ("all", "hard_cloud"))
+    ledger.end(result(1, 2, Ending.CLOUD), Written(("all", "hard_cloud"), 4096))
     kept = ledger.kept(FrameId("gate", 1))
     assert kept is not None
     assert (kept.revision, kept.final, kept.edge_final) == (2, True, False)
@@ -125,7 +126,7 @@ def test_the_tally_balances_and_shows_only_endings_that_are_committed(ledger: Sq
     admit(ledger, 2, None)
     admit(ledger, 3, None)
     admit(ledger, 4, Ending.FAILED)
-    ledger.end(result(11, 2, Ending.CLOUD, upload=300), ())
+    ledger.end(result(11, 2, Ending.CLOUD, upload=300), Written())
     assert ledger.tally("gate") == Tally(31, 27, 0, 4, pending=4)
     ledger.commit()
     expected = Tally(31, 27, 0, 4, easy=1, cloud=1, failed=1, pending=1)
@@ -179,7 +180,7 @@ def test_a_file_goes_on_behind_runs_of_frames_that_have_ended(ledger: SqliteLedg
         admit(ledger, nth, None if nth == 2 else Ending.EASY)
     # 11 waits for the cloud; 31 and 61 were lost on their way.
     assert ledger.open(reader("b")).done == ((1, 1), (21, 21), (41, 51), (71, 71))
-    ledger.end(result(11, 2, Ending.EXPIRED), ())
+    ledger.end(result(11, 2, Ending.EXPIRED), Written())
     assert ledger.open(reader("b")).done == ((1, 21), (41, 51), (71, 71))
 
 
@@ -310,7 +311,7 @@ def test_a_truncated_ledger_is_named_with_the_remedy(ledger: SqliteLedger) -> No
 
 @pytest.mark.parametrize(
     ("statement", "message"),
-    [("PRAGMA user_version = 2", "has format 2, but this Tandem knows 1"), ("CREATE TABLE t (a)", "another program")],
+    [("PRAGMA user_version = 1", "has format 1, but this Tandem knows 2"), ("CREATE TABLE t (a)", "another program")],
 )
 def test_a_ledger_of_another_kind_is_refused(tmp_path: Path, statement: str, message: str) -> None:
     path = tmp_path / "ledger.sqlite"
@@ -398,8 +399,8 @@ def test_the_report_counts_the_rows_themselves(ledger: SqliteLedger) -> None:
     ledger.open(reader())
     for nth in range(1, 6):
         admit(ledger, nth, Ending.EASY if nth > 2 else None)
-    ledger.end(result(1, 2, Ending.CLOUD, upload=300, ms=50), ())
-    ledger.end(result(11, 2, Ending.EXPIRED, upload=200, ms=5000), ())
+    ledger.end(result(1, 2, Ending.CLOUD, upload=300, ms=50), Written())
+    ledger.end(result(11, 2, Ending.EXPIRED, upload=200, ms=5000), Written())
     ledger.commit()
     report = read_report(ledger.path)["gate"]
     assert report.tally == ledger.tally("gate") == Tally(41, 36, 0, 5, easy=3, cloud=1, expired=1)
@@ -429,9 +430,9 @@ def test_the_report_includes_what_was_lost_without_a_row(ledger: SqliteLedger) -
 
 
 def test_rows_come_in_order_with_the_final_boxes(ledger: SqliteLedger) -> None:
-    ledger.add(result(11), counts(2), ("all", "hard_edge", "dataset"))
-    ledger.add(result(1, ending=Ending.EASY), counts(1), ("all",))
-    ledger.end(result(11, 2, Ending.CLOUD), ("all", "hard_cloud"))
+    ledger.add(result(11), counts(2), Written(("all", "hard_edge", "dataset"), 4096))
+    ledger.add(result(1, ending=Ending.EASY), counts(1), Written(("all",), 4096))
+    ledger.end(result(11, 2, Ending.CLOUD), Written(("all", "hard_cloud"), 4096))
     ledger.commit()
     easy, hard = read_frames(ledger.path, "gate")
     assert (easy.seq, easy.hard, easy.ending, easy.files) == (1, False, "easy", {"all"})

@@ -29,6 +29,7 @@ from pipeline.messages import (
 from pipeline.model import Counts, Detections, Ending, FrameId, Tally, Verdict
 from stages.ledger import SqliteLedger
 from stages.sink import COMMIT_AFTER_S, COMMIT_AT, Sink
+from stages.sink_stores import Written
 
 
 class Disk:
@@ -38,20 +39,20 @@ class Disk:
         self.full = False
         self.writes: list[tuple[str, int]] = []
 
-    def edge(self, result: Result, image: Image) -> tuple[str, ...]:
+    def edge(self, result: Result, image: Image) -> Written:
         return self._write("edge", result, ("all", "dataset") if result.verdict.hard else ("all",))
 
-    def cloud(self, result: Result, before: tuple[str, ...]) -> tuple[str, ...]:
+    def cloud(self, result: Result, before: tuple[str, ...]) -> Written:
         return self._write("cloud", result, ("all",))
 
     def paths(self, frame: FrameId, files: tuple[str, ...]) -> Mapping[str, str]:
         return {name: f"{name}/{frame.seq}" for name in files}
 
-    def _write(self, what: str, result: Result, files: tuple[str, ...]) -> tuple[str, ...]:
+    def _write(self, what: str, result: Result, files: tuple[str, ...]) -> Written:
         if self.full:
             raise StorageError("no space left")
         self.writes.append((what, result.id.seq))
-        return files
+        return Written(files, 4096 * len(files))
 
 
 class FragileLedger(SqliteLedger):
@@ -287,7 +288,7 @@ def test_a_commit_that_fails_confirms_nothing_and_loses_nothing(bench: Bench) ->
 def test_what_fits_is_stored_though_another_picture_does_not(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     write = bench.disk.edge
 
-    def edge(result: Result, image: Image) -> tuple[str, ...]:
+    def edge(result: Result, image: Image) -> Written:
         bench.disk.full = result.id.seq > bench.fits
         return write(result, image)
 
@@ -319,8 +320,8 @@ def test_the_log_says_once_that_the_disk_refuses_and_once_that_it_takes_again(be
 
 def test_the_last_word_of_a_sink_on_a_full_disk_is_what_is_left(bench: Bench) -> None:
     bench.disk.full = True
+    bench.send(easy(11))
     bench.send(easy(7))
-    bench.send(easy(8))
     with capture_logs() as logs:
         bench.send(Drain())
     (line,) = logs
@@ -339,7 +340,7 @@ def test_a_drain_that_stores_everything_has_no_last_word(bench: Bench) -> None:
 def test_a_picture_that_cannot_be_decoded_is_dropped_and_not_held(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(result: Result, image: Image) -> tuple[str, ...]:
+    def refuse(result: Result, image: Image) -> Written:
         raise DropMessage("damaged")
 
     monkeypatch.setattr(bench.disk, "edge", refuse)
