@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 
 from pipeline.duration import Duration
 from pipeline.errors import ConfigError
+from pipeline.keep import Keep
 from pipeline.model import stream_name
 from pipeline.settings import (
     PREFIX,
@@ -152,6 +153,9 @@ class SinkConfig(Section):
     hard_cloud: Path | None = Field(None, description="instead of out/hard_cloud")
     state_dir: Path | None = Field(
         None, description="ledger, outbox and dataset; .tandem beside the outputs if those are set"
+    )
+    keep: Keep | None = Field(
+        None, description='up to where pictures are kept: "20 GiB", "7 days", or both; all if unset'
     )
     jpeg_quality: Quality = Field(85, description="of the pictures with boxes drawn")
     compare: bool = Field(True, description="make the side-by-side video after a replay")

@@ -266,7 +266,11 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One stream as the sink knows it: its source and its ledger."""
+    """One stream as the sink knows it: its source and its ledger.
+
+    Attributes:
+        removed: of how many frames the pictures were removed, since only so much is kept (``sink.keep``).
+    """
 
     stream: str
     source: str
@@ -280,6 +284,7 @@ class State:
     workers: int
     late: int
     waiting: str
+    removed: int
 
 
 @dataclass(frozen=True, slots=True)

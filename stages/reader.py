@@ -41,7 +41,7 @@ PROGRESS_AGAIN_S: Final = 5.0
 
 SINK_IS_SLOW_S: Final = 5.0
 CLOUD_IS_SLOW_S: Final = 1.0
-"""So long the reader must have stood still before it says that it waits, and for whom."""
+"""So long the reader must have stood still before it says that it waits, and for whom; the second if it knows why."""
 
 
 class Reader:
@@ -96,7 +96,7 @@ class Reader:
         self._resumed = self._stopped = False
         self._end: Ended | None = None
         self._blocked_s: float | None = None
-        self._refusal = ""
+        self._refusals: dict[int, str] = {}
 
         self._status, self._reason = SourceStatus.OPENING, ""
         self._counts = self._told_counts = Counts()
@@ -256,7 +256,7 @@ class Reader:
     def _stored(self, stored: Stored) -> Iterator[Message]:
         now_s = self._clock()
         self._unconfirmed.confirm(stored.id.seq, now_s)
-        self._refusal = ""
+        self._refusals.pop(stored.id.seq, None)
         if stored.final:
             self._backlog.final(stored.id.seq)
         yield from self._still_waiting(now_s)
@@ -266,7 +266,7 @@ class Reader:
         if refused.id.seq in self._unconfirmed:
             now_s = self._clock()
             self._unconfirmed.postpone(refused.id.seq, now_s + REFUSED_PAUSE_S)
-            self._refusal = refused.reason
+            self._refusals[refused.id.seq] = refused.reason
             yield from self._still_waiting(now_s)
 
     def _undeliverable(self, frame: Frame, reason: str) -> Sequence[Message]:
@@ -295,7 +295,7 @@ class Reader:
     def _complains_at_s(self) -> float:
         if self._status is SourceStatus.WAITING or self._blocked_s is None:
             return math.inf
-        sink_is_slow = len(self._unconfirmed) >= self._window
+        sink_is_slow = len(self._unconfirmed) >= self._window and not self._refusals
         return self._blocked_s + (SINK_IS_SLOW_S if sink_is_slow else CLOUD_IS_SLOW_S)
 
     def _complain(self, now_s: float) -> Iterator[Message]:
@@ -311,8 +311,8 @@ class Reader:
             yield from self._say(SourceStatus.WAITING, self._complaint(), now_s)
 
     def _complaint(self) -> str:
-        if self._refusal:
-            return f"waits for the sink: {self._refusal}"
+        if self._refusals:
+            return f"waits for the sink: {next(reversed(self._refusals.values()))}"
         if len(self._unconfirmed) >= self._window:
             return f"waits for the sink: {len(self._unconfirmed)} frames are sent and not stored"
         return f"waits for the cloud: {len(self._backlog)} hard frames are under way"

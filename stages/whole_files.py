@@ -14,8 +14,26 @@ from pipeline.errors import StorageError
 
 _NO_LINKS: Final = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
+_BLOCK_BYTES: Final = 4096
 
-def publish(files: Mapping[Path, bytes | Path], *, durable: bool = False) -> None:
+_REMEDIES: Final = {
+    errno.ENOSPC: "make room on its disk",
+    errno.EDQUOT: "make room on its disk, or raise the quota",
+    errno.EROFS: "mount its disk writable again",
+    errno.EACCES: "make its folder writable for us",
+    errno.EPERM: "make its folder writable for us",
+    errno.ENOENT: "make its folder again, or mount its disk again",
+}
+
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The errors that pass when somebody makes room."""
+
+
+class FolderGoneError(StorageError):
+    """The folder of a file is not there."""
+
+
+def publish(files: Mapping[Path, bytes | Path], *, durable: bool = False) -> int:
     """Write files, each from bytes or as another name of a file; all are written before one appears.
 
     Args:
@@ -24,17 +42,24 @@ def publish(files: Mapping[Path, bytes | Path], *, durable: bool = False) -> Non
         durable: survive a power cut. What was written is synced before it appears, and so are the names before this
             returns; that costs a sync for each file and one for each folder.
 
+    Returns:
+        What they take on a disk with blocks of 4 KiB; two names of one file take it once.
+
     Raises:
+        FolderGoneError: a folder is not there.
         StorageError: one cannot be written; the temporary files are gone again.
     """
     parts = {path: path.with_name(f".{path.name}.part") for path in files}
     path = next(iter(files))
+    size_bytes = 0
     try:
         for path, content in files.items():
             if isinstance(content, Path):
                 _link(parts.get(content, content), parts[path])
+                size_bytes += 0 if content in parts else _blocks_bytes(parts[path].stat().st_size)
             else:
                 _write(parts[path], content, durable=durable)
+                size_bytes += _blocks_bytes(len(content))
         for path, part in parts.items():
             os.replace(part, path)  # noqa: PTH105 - this runs for every picture, and pathlib takes its time
         if durable:
@@ -43,7 +68,14 @@ def publish(files: Mapping[Path, bytes | Path], *, durable: bool = False) -> Non
     except OSError as error:
         for part in parts.values():
             _forget(part)
+        if isinstance(error, FileNotFoundError):
+            raise FolderGoneError(str(storage_error(path, error))) from error
         raise storage_error(path, error) from error
+    return size_bytes
+
+
+def _blocks_bytes(size_bytes: int) -> int:
+    return -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
 
 
 def _write(path: Path, content: bytes, *, durable: bool) -> None:
@@ -95,5 +127,6 @@ def _forget(part: Path) -> None:
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
-    """What ``error`` means for who asked to store ``path``."""
-    return StorageError(f"{path} cannot be stored: {error.strerror or error}; make room on its disk, writable for us")
+    """What ``error`` means for who asked to store ``path``, and what is to be done."""
+    remedy = _REMEDIES.get(error.errno or 0, "see to its disk")
+    return StorageError(f"{path} cannot be stored: {error.strerror or error}; {remedy}")

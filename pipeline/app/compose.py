@@ -34,6 +34,7 @@ from stages.miner import MinerStage
 from stages.mining.registry import make_miner
 from stages.outputs import FolderOutputs
 from stages.reader import Reader
+from stages.retention import Retention
 from stages.sink import Sink
 from stages.sources.address import parse_source
 from stages.sources.factory import make_source
@@ -184,4 +185,8 @@ class _Parts:
         ledger = SqliteLedger(places.ledger, self._owner)
         self.closing.callback(ledger.close)
         outputs = FolderOutputs(places.pictures, self.config.sink.jpeg_quality)
-        return Sink(ledger, outputs, time.monotonic)
+        keep = self.config.sink.keep
+        retention = None
+        if keep:
+            retention = Retention(ledger, outputs, places.pictures, budget_bytes=keep.budget_bytes, age_s=keep.age_s)
+        return Sink(ledger, outputs, time.monotonic, retention)

@@ -16,7 +16,7 @@ from pipeline.app.places import Places
 from pipeline.app.replay_run import INTERRUPTED, Options, ReplayRun
 from pipeline.app.report import Report
 from pipeline.config import Config
-from pipeline.errors import ConfigError, SourceError, TandemError
+from pipeline.errors import ConfigError, SourceError, StorageError, TandemError
 from stages.ledger_report import read_report
 from stages.mining.registry import make_miner
 from stages.outputs import remove_outputs
@@ -34,6 +34,7 @@ def replay(config: Config, options: Options, console: Console) -> int:
     Raises:
         ConfigError: the call or config is wrong, before anything was run.
         ReplayError: a process failed.
+        StorageError: there is no room for the compare video; all else is done.
     """
     lengths = _checked(config)
     if options.report:
@@ -54,14 +55,22 @@ def replay(config: Config, options: Options, console: Console) -> int:
         cpu_s = run.cpu_s() | ({"broker": broker.cpu_s} if broker else {})
     if not places.ledger.exists():
         return INTERRUPTED
-    interrupted = run.interrupted
-    if config.sink.compare:
-        interrupted |= not make_compare_videos(places, console)
+    interrupted, unmade = run.interrupted, None
+    try:
+        interrupted |= config.sink.compare and not make_compare_videos(places, console)
+    except StorageError as error:  # the report comes first
+        unmade = error
     say_what_became(places, console)
     report = Report.read(places, run.began_ns, cpu_s=cpu_s, peak_rss_bytes=run.peak_rss_bytes(), models=run.models())
     report.show(console)
     if options.report:
         report.write(options.report)
+    if unmade and not interrupted:
+        raise unmade
+    return _verdict(report, console, interrupted=interrupted)
+
+
+def _verdict(report: Report, console: Console, *, interrupted: bool) -> int:
     if interrupted:
         console.print("interrupted: the same command goes on from here")
         return INTERRUPTED

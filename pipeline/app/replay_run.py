@@ -160,6 +160,10 @@ class ReplayRun:
             child.stop(DRAIN_S)
         for child in self._workers.values():
             child.stop(WORKER_STOP_S)
+        for stream, state in sorted(self._watch.streams.items()):
+            if self.interrupted and state.waiting:
+                words = f"{stream}: {state.tally.pending} frames have no end yet: {state.waiting}"
+                self._console.print(words, highlight=False, soft_wrap=True)
 
     def cpu_s(self) -> dict[str, float]:
         """CPU seconds by process, this one included."""

@@ -201,7 +201,7 @@ class TestErrors:
             ({"outbox": {"expires": 0}}, "outbox.expires: should be greater than 0 (it is 0)"),
             (
                 {"outbox": {"expires": "10 parsecs"}},
-                "outbox.expires: should be seconds, or a number with one of h, min, s, such as 10 min",
+                "outbox.expires: should be seconds, or a number with its unit: s, min, h or days, e.g. 10 min",
             ),
             ({"outbox": {"expires": "1..5 h"}}, "outbox.expires: should be a valid number"),
             ({"outbox": {"expires_s": 600}}, "outbox.expires_s: there is no such setting; did you mean 'expires'?"),

@@ -384,6 +384,18 @@ def test_the_reason_follows_what_it_waits_for() -> None:
     assert statuses(said)[-1] == (SourceStatus.WAITING, "waits for the cloud: 2 hard frames are under way")
 
 
+def test_a_refusal_is_told_soon_and_until_that_frame_is_stored() -> None:
+    world = World(Clip(1000), window=2)
+    world.sleep(0.5)
+    world.send(NotStored(FrameId("gate", 1), 1, "the disk is full"))
+    refused = (SourceStatus.WAITING, "waits for the sink: the disk is full")
+    assert statuses(world.sleep(1.5))[-1] == refused
+    world.store(2)
+    assert statuses(world.sleep(1.5))[-1] == refused
+    world.store(1)
+    assert statuses(world.sleep(0.5))[-1] == (SourceStatus.RUNNING, "")
+
+
 # Sending again
 
 
