@@ -324,8 +324,8 @@ class StageState:
     streams: tuple[str, ...]
     models: tuple[str, ...]
     online: bool
-    unsent: int = 0
-    refused: int = 0
+    unsent: int
+    refused: int
 
 
 @dataclass(frozen=True, slots=True)

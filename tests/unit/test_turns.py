@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from pipeline.errors import SourceError
+from stages.sources import capture
 from stages.sources.turns import Turns
 
 
@@ -50,3 +53,26 @@ def test_a_turn_ends_with_an_error_too() -> None:
         raise SourceError("no")
     with turns.turn(0, 0.01):
         pass
+
+
+def test_a_url_that_fails_again_and_again_lets_others_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    @contextmanager
+    def turn(failures: int) -> Iterator[None]:
+        asked.append(failures)
+        yield
+
+    works = iter([False, False, True, False])
+
+    def open_video(_: str) -> None:
+        if not next(works):
+            raise SourceError("no")
+
+    monkeypatch.setattr(capture._turns, "turn", turn)
+    monkeypatch.setattr(capture, "open_video", open_video)
+    remote = capture.Remote("udp://127.0.0.1:1")
+    for _ in range(4):
+        with suppress(SourceError):
+            remote()
+    assert asked == [0, 1, 2, 0]
