@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 import threading
 import traceback
@@ -14,8 +15,9 @@ from typing import Any
 import structlog
 
 from broker.address import BrokerAddress
-from broker.connection import Callbacks, Connection
+from broker.connection import Callbacks, Connection, NoAnswer
 from broker.outgoing import KEPT_LIMIT, Outgoing
+from broker.probe import diagnose
 from pipeline.errors import BrokerError
 from pipeline.link import LinkCounts, LinkEvents, Packet
 
@@ -64,6 +66,7 @@ class MqttLink:
         self._client_id = client_id
         self._backoff_s = backoff_s
         self._failed_tries = 0
+        self._diagnosis = ""
         self._refusals: set[tuple[str, str]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -155,11 +158,22 @@ class MqttLink:
         while not self._stopping.is_set():
             try:
                 await self._connect_and_serve()
+            except NoAnswer as error:
+                self._lost(await self._diagnosed(error))
+                await self._pause()
             except BrokerError as error:
+                self._diagnosis = ""
                 self._lost(str(error))
                 await self._pause()
         if self.outgoing.kept:
             log.warning("kept_packets_lost", packets=self.outgoing.kept)
+
+    async def _diagnosed(self, error: NoAnswer) -> str:
+        """What is there in place of a broker; asked once for a row of tries that end alike."""
+        if not self._diagnosis:
+            work = functools.partial(diagnose, self._address, error.waited_s)
+            self._diagnosis = await asyncio.get_running_loop().run_in_executor(None, work)
+        return self._diagnosis
 
     async def _pause(self) -> None:
         shortest_s, longest_s = self._backoff_s
@@ -188,7 +202,7 @@ class MqttLink:
     def _reached(self, connection: Connection) -> None:
         log.info("broker_connected", broker=str(self._address), kept=self.outgoing.kept)
         self._failed_tries = 0
-        self.reason = ""
+        self._diagnosis = self.reason = ""
         self._connection = connection
         self.outgoing.online(connection.window, connection.limit_bytes)
         self._online.set()

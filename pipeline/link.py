@@ -55,6 +55,11 @@ class LinkCounts:
     queued: int = 0
     under_way: int = 0
 
+    @property
+    def unsent(self) -> int:
+        """How many packets that nobody sends again were dropped."""
+        return self.dropped_kept + self.dropped_large
+
 
 @dataclass(frozen=True, slots=True)
 class LinkEvents:

@@ -319,6 +319,8 @@ class StageState:
     Attributes:
         models: the models loaded and what each really runs on, e.g. ``little on CPUExecutionProvider``.
         online: false in its will, and when it says goodbye.
+        unsent: public messages that it has dropped, since the broker was away for too long or takes none so large.
+        refused: messages that the broker has refused, as by its ACL.
     """
 
     process: str
@@ -327,6 +329,8 @@ class StageState:
     streams: tuple[str, ...]
     models: tuple[str, ...]
     online: bool
+    unsent: int
+    refused: int
 
 
 @dataclass(frozen=True, slots=True)

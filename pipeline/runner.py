@@ -37,6 +37,9 @@ log = structlog.get_logger()
 TICK_LATE_S: Final = 0.1
 """A stage whose inbox never empties gets its ``Tick`` at most so late."""
 
+TELL_LOSSES_S: Final = 5.0
+"""The shortest time between two reports of what the link has lost."""
+
 _CHAIN: Final = tuple(StageName)
 
 
@@ -112,6 +115,8 @@ class Runner:
         self._observe = observe
         self._pulse = Pulse()
         self._background = ThreadPoolExecutor(1, "background", initializer=self._pulse.begins)
+        self._told_losses = (0, 0)
+        self._tell_at_s = -math.inf
         self._drop_lock = threading.Lock()
         self._reason = "no connection has been made yet"
         self.connections = 0
@@ -194,6 +199,16 @@ class Runner:
         What a stage is doing is noted where it has an observer.
         """
         return [*(host.vitals for host in self._hosts), Vitals.of(self._pulse, "background", alive=True)]
+
+    def tell_losses(self) -> None:
+        """Publish this process's state anew where its link has lost more; ask from time to time."""
+        counts = self._link.counts()
+        losses = (counts.unsent, counts.refused)
+        if losses == self._told_losses or not self._link.connected or self._clock() < self._tell_at_s:
+            return
+        self._told_losses, self._tell_at_s = losses, self._clock() + TELL_LOSSES_S
+        self._process = replace(self._process, unsent=counts.unsent, refused=counts.refused)
+        self._send(self._process, None)
 
     def deliver(self, name: StageName, message: Message) -> None:
         """Put a message into the inbox of a stage that is hosted here."""

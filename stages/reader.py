@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+import structlog
+
 from pipeline.errors import ConfigError, DropMessage, SourceError
 from pipeline.messages import (
     Drain,
@@ -26,6 +28,8 @@ from stages.failed import failed
 from stages.intake import Intake, Pace, Retries, Taken
 from stages.source import Ended, Passed, VideoSource, Wanted
 from stages.unconfirmed import Backlog, Unconfirmed
+
+log = structlog.get_logger()
 
 ASK_AGAIN_S: Final = (1.0, 5.0)
 """The first and the longest pause between two requests for a ``Resume``."""
@@ -319,6 +323,10 @@ class Reader:
 
     def _say(self, status: SourceStatus, reason: str, now_s: float) -> Iterator[Message]:
         if (status, reason) != (self._status, self._reason):
+            if status is SourceStatus.RETRYING:
+                log.warning("source_lost", stream=self._stream, reason=reason)
+            elif self._status is SourceStatus.RETRYING and status is SourceStatus.RUNNING:
+                log.info("source_back", stream=self._stream)
             self._status, self._reason = status, reason
             yield self._progress(now_s)
 

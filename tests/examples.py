@@ -201,6 +201,8 @@ def stage_state(process: str = "edge-1", *, streams: Sequence[str] = (STREAM,), 
         tuple(streams),
         ("little on CPUExecutionProvider",),
         online,
+        unsent=0,
+        refused=0,
     )
 
 

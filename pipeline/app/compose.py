@@ -97,7 +97,9 @@ def compose(
     here = {stage: model for stage, model in with_model.items() if stage in stages}
     detectors = {stage: make_detector(stage, model, len(here)) for stage, model in here.items()}
     models = tuple(f"{detector.model} on {detector.provider}" for detector in detectors.values())
-    state = StageState(names.process, names.incarnation, tuple(stages), streams, models, online=True)
+    state = StageState(
+        names.process, names.incarnation, tuple(stages), streams, models, online=True, unsent=0, refused=0
+    )
     worker = names.worker if StageName.CLOUD in stages else ""
     runner = Runner(config.service, state, link, worker=worker, observe=observe)
     make: Mapping[StageName, Callable[[], Stage]] = {

@@ -91,7 +91,7 @@ def _host(runner: Runner, stop: threading.Event, outside: Outside | None) -> Non
         outside.started(runner)
     log.info("stages_started")
     while not stop.wait(_LOOK_S) and not runner.failed.is_set():
-        pass
+        runner.tell_losses()
     if outside:
         outside.stopping()
     if runner.failure is None and not runner.drain(GRACE_S):

@@ -292,6 +292,11 @@ class Listener:
         state: dict[str, Any] = json.loads(payload)
         return state
 
+    def rest(self) -> None:
+        """After the broker's end: take in what was heard before it."""
+        while not self._lines.empty():
+            self.heard.append(self._lines.get())
+
     def finish(self) -> list[tuple[str, str]]:
         """Everything that was published before now."""
         publish(self.port, "end", "of it all")

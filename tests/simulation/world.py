@@ -48,7 +48,7 @@ class Process:
 
     def __init__(self, world: World, name: str, incarnation: str, stages: Mapping[StageName, Stage]) -> None:
         self.world, self.name, self.alive = world, name, True
-        self.state = StageState(name, incarnation, tuple(stages), (STREAM,), (), online=True)
+        self.state = StageState(name, incarnation, tuple(stages), (STREAM,), (), online=True, unsent=0, refused=0)
         worker = name if StageName.CLOUD in stages else ""
         self.runner = Runner(SERVICE, self.state, SimulatedLink(world.network, name), worker=worker, clock=world.now)
         for stage_name, stage in stages.items():
