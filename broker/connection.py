@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -28,6 +27,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from broker import reasons
 from broker.address import BrokerAddress
 from broker.packet import LARGEST_PACKET_BYTES
+from broker.tls_reasons import AlertLog
 from pipeline.errors import BrokerError
 from pipeline.link import Packet
 
@@ -39,9 +39,6 @@ WINDOW: Final = 100
 
 RECEIVED_LIMIT_BYTES: Final = 32 * 1024 * 1024
 """The largest packet that the broker may send us; it leaves out larger ones, so nobody can fill our memory."""
-
-_silent = logging.getLogger("tandem.mqtt")
-_silent.setLevel(logging.CRITICAL + 1)  # the link says what happened, once and with its remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +77,14 @@ class Connection:
         self._address = address
         self._client_id = client_id
         self._callbacks = callbacks
+        self._log = AlertLog()
         self._client = aiomqtt.Client(
             address.host,
             address.port,
             username=address.username,
             password=address.password,
             identifier=client_id,
-            logger=_silent,
+            logger=self._log,  # the link says what happened, once and with its remedy
             protocol=aiomqtt.ProtocolVersion.V5,
             will=None if will is None else _will(will),
             timeout=ANSWER_TIMEOUT_S,
@@ -162,7 +160,7 @@ class Connection:
         why = code or error.__context__  # aiomqtt raises "from None", which hides what the socket said but keeps it
         if isinstance(why, TimeoutError) and not why.args:
             why = None  # asyncio's, which has no text: there was a connection, but no CONNACK
-        return reasons.no_connection(self._address, why, ANSWER_TIMEOUT_S)
+        return reasons.no_connection(self._address, self._log.alert or why, ANSWER_TIMEOUT_S)
 
     async def _close(self) -> None:
         """Close the socket where it is still open: aiomqtt leaves it so where no CONNACK came or a callback raised."""

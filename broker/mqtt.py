@@ -7,7 +7,7 @@ import contextlib
 import random
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,11 @@ class MqttLink:
     def connected(self) -> bool:
         """Whether the broker is reached now."""
         return self._online.is_set() and self.failure is None
+
+    @property
+    def refusals(self) -> Mapping[str, str]:
+        """The topics on which the broker refused a packet, and why."""
+        return dict(self._refusals.copy())
 
     def wait_connected(self, timeout_s: float) -> bool:
         """Wait until the broker is reached, and return whether it is; where not, ``reason`` says why."""
