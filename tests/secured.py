@@ -97,12 +97,13 @@ class Client:
     address: BrokerAddress
     client_id: str
     filters: tuple[str, ...] = ()
+    will: Packet | None = None
     heard: list[tuple[str, bytes]] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         self._news = threading.Condition()
-        self._link = MqttLink(self.address, self.client_id)
-        self._link.start(self.filters, LinkEvents(self._received, lambda: None, lambda _: None))
+        self._link = MqttLink(self.address, self.client_id, backoff_s=(0.01, 0.1))
+        self._link.start(self.filters, LinkEvents(self._received, lambda: None, lambda _: None), self.will)
         assert self._link.wait_connected(PATIENCE_S), self._link.reason
         return self
 
@@ -119,6 +120,18 @@ class Client:
             time.sleep(0.002)
         assert self._link.connected, self._link.reason
         return set(topics) - set(self._link.refusals)
+
+    def cut(self) -> None:
+        """Break the connection without a goodbye, and wait for the next one: the broker has seen to the will by then."""
+        connection = self._link._connection
+        assert connection is not None
+        sock = connection._paho._sock
+        assert sock is not None
+        sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+        until_s = time.monotonic() + PATIENCE_S
+        while self._link._connection in {None, connection}:
+            assert time.monotonic() < until_s
+            time.sleep(0.002)
 
     def until(self, payload: bytes) -> set[str]:
         """Wait for a payload; return the topics of all that came before it."""

@@ -14,6 +14,7 @@ from broker import connection
 from broker.secure.folder import BrokerFolder
 from broker.secure.roles import Access, Role, User
 from pipeline.app.secure_broker import let_in, lock_out
+from pipeline.link import ContentType, Packet
 from tests.secured import Client, address_of, make_folder, refusal, served
 
 pytestmark = [pytest.mark.mosquitto, pytest.mark.usefixtures("mosquitto")]
@@ -113,6 +114,16 @@ def test_who_shares_a_secret_may_not_go_by_the_name_of_who_has_one_of_its_own(fo
             edge.publish(["tandem/helmet/gate/hard/p1"], b"end")
             genuine.until(b"end")
         assert impostor.heard == []
+
+
+def test_a_will_is_a_publish_like_any_other(folder: BrokerFolder) -> None:
+    with client(folder, "gateway", "#") as reader:
+        for name, said in (("guest", b"denied"), ("w1", b"denied"), ("gateway", b"allowed")):
+            will = Packet("tandem/helmet/gate/state", said, ContentType.JSON)
+            with Client(address_of(folder, name), f"{name}-willing", will=will) as willing:
+                willing.cut()
+        reader.until(b"allowed")
+        assert [said for _, said in reader.heard] == [b"allowed"]
 
 
 @pytest.mark.parametrize("client_id", ["+", "#", "p1/#"])
