@@ -122,7 +122,7 @@ class Client:
         return set(topics) - set(self._link.refusals)
 
     def cut(self) -> None:
-        """Break the connection without a goodbye, and wait for the next one: the broker has seen to the will by then."""
+        """Break the connection without a goodbye, and wait for the next: the broker has seen to the will by then."""
         connection = self._link._connection
         assert connection is not None
         sock = connection._paho._sock
