@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -28,6 +27,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from broker import reasons
 from broker.address import BrokerAddress
 from broker.packet import LARGEST_PACKET_BYTES
+from broker.tls_reasons import AlertLog
 from pipeline.errors import BrokerError
 from pipeline.link import Packet
 
@@ -43,9 +43,6 @@ RECEIVED_LIMIT_BYTES: Final = 32 * 1024 * 1024
 UNACKNOWLEDGED_MS: Final = 2500
 """So long the other host may leave what we send without a sign (TCP_USER_TIMEOUT). With a ping after the keepalive, a
 network that swallows packets is noticed after 1.5 of it. On a slow line TCP's own signs come steadily."""
-
-_silent = logging.getLogger("tandem.mqtt")
-_silent.setLevel(logging.CRITICAL + 1)  # the link says what happened, once and with its remedy
 
 
 class NoAnswer(BrokerError):
@@ -99,13 +96,14 @@ class Connection:
         self._callbacks = callbacks
         self._loop = asyncio.get_running_loop()
         self._sending = False
+        self._log = AlertLog()
         self._client = aiomqtt.Client(
             address.host,
             address.port,
             username=address.username,
             password=address.password,
             identifier=client_id,
-            logger=_silent,
+            logger=self._log,  # the link says what happened, once and with its remedy
             protocol=aiomqtt.ProtocolVersion.V5,
             will=None if will is None else _will(will),
             timeout=ANSWER_TIMEOUT_S,
@@ -205,6 +203,7 @@ class Connection:
         why = code or error.__context__  # aiomqtt raises "from None", which hides what the socket said but keeps it
         if isinstance(why, TimeoutError) and not why.args:
             why = None  # asyncio's, which has no text
+        why = self._log.alert or why
         if why is None and not self._accepted:
             return NoAnswer(self._address, ANSWER_TIMEOUT_S)
         if why is None:

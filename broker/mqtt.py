@@ -8,7 +8,7 @@ import functools
 import random
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,11 @@ class MqttLink:
     def counts(self) -> LinkCounts:
         """What became of its packets so far."""
         return self.outgoing.counts(self.refused)
+
+    @property
+    def refusals(self) -> Mapping[str, str]:
+        """The topics on which the broker refused a packet, and why."""
+        return dict(self._refusals.copy())
 
     def wait_connected(self, timeout_s: float) -> bool:
         """Wait until the broker is reached, and return whether it is; where not, ``reason`` says why."""

@@ -53,6 +53,7 @@ class Outgoing:
         self._queue: deque[Packet] = deque()
         self._under_way: dict[int, Packet] = {}
         self._under_way_bytes = 0
+        self._handed_over = False
         self._window = 1
         self._limit_bytes = LARGEST_PACKET_BYTES
 
@@ -134,6 +135,7 @@ class Outgoing:
             unsent = (*self._under_way.values(), *self._queue)
             self._under_way.clear()
             self._under_way_bytes = 0
+            self._handed_over = False
             self._queue.clear()
             self._online = False
             for packet in unsent:
@@ -148,12 +150,14 @@ class Outgoing:
             full = len(self._under_way) >= self._window
             if full or (self._under_way and self._under_way_bytes + len(self._queue[0].payload) > BYTES_UNDER_WAY):
                 return None
+            self._handed_over = True
             return self._queue.popleft()
 
     def sent(self, key: int, packet: Packet) -> None:
         """A packet is under way; ``key`` names it until it is acknowledged."""
         with self._lock:
             self._under_way[key] = packet
+            self._handed_over = False
             self._under_way_bytes += len(packet.payload)
 
     def acknowledged(self, key: int) -> Packet | None:
@@ -185,7 +189,7 @@ class Outgoing:
     def idle(self) -> bool:
         """Whether nothing waits to be sent or acknowledged."""
         with self._lock:
-            return not (self._queue or self._under_way)
+            return not (self._queue or self._under_way or self._handed_over)
 
     @property
     def kept(self) -> int:

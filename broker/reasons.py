@@ -6,6 +6,7 @@ import socket
 import ssl
 from typing import Final
 
+from broker import tls_reasons
 from broker.address import BrokerAddress
 
 _BAD_PROTOCOL: Final = 132
@@ -25,10 +26,9 @@ def no_connection(address: BrokerAddress, error: BaseException, timeout_s: float
         case ConnectionRefusedError():
             return f"{address} refuses connections: is a broker running there? Start it, or correct broker.url"
         case ssl.SSLCertVerificationError():
-            why = error.verify_message
-            return f"the certificate of {address} is not trusted ({why}): set broker.ca_file to its CA's certificate"
+            return tls_reasons.not_trusted(address, error)
         case ssl.SSLError() | ConnectionResetError() | EOFError() if address.tls:
-            return f"TLS with {address} failed ({error}): a port without TLS is written mqtt://"
+            return tls_reasons.failed(address, error)
         case TimeoutError():
             return f"{address} does not answer within {timeout_s:g} s: check broker.url, the network and its firewalls"
     return f"{address} is not reached ({error}): check broker.url and the network"

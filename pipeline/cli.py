@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from pipeline import log
+from pipeline.cli_broker import app as broker_app
 from pipeline.config import Config, assignment, load, merged, nested
 from pipeline.errors import ConfigError, TandemError
 from pipeline.stage import StageName
@@ -24,6 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(broker_app)
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="A YAML file; the README has its keys.")
@@ -197,7 +200,7 @@ def check(
     from pipeline.app.check import check as run_check
 
     loaded = _load(config, {}, settings)
-    log.configure("check", level="error")
+    log.configure("check", level="critical")
     raise typer.Exit(run_check(loaded, stages or list(StageName), _console()))
 
 

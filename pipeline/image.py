@@ -23,11 +23,14 @@ MAX_JPEG_SIDE: Final = 65_500
 
 BLOCK: Final = 16
 """Rows of pixels that a JPEG codes together, where colour has half the resolution, as OpenCV writes it."""
+MAX_SCANS: Final = 40
+"""A progressive JPEG paints its picture over and over, each time with a few bytes; encoders do so about ten times."""
 
 _MOST_SEGMENTS: Final = 4096
 """So many headers of a JPEG are looked at: real ones have dozens, and a search through megabytes holds others up."""
 
 _START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_START_OF_SCAN: Final = b"\xff\xda"
 _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
@@ -215,7 +218,7 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int]:
     """The width and height that a JPEG states, read before anything is allocated (ITU-T T.81, B.2.2).
 
     Raises:
-        DropMessage: the data is no JPEG, or states more than ``MAX_PIXELS``.
+        DropMessage: the data is no JPEG, states more than ``MAX_PIXELS``, or has more than ``MAX_SCANS`` scans.
     """
     if jpeg[:2] != b"\xff\xd8":
         raise DropMessage(f"{len(jpeg)} bytes that begin with {jpeg[:4].hex() or 'nothing'} are no JPEG")
@@ -230,6 +233,8 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int]:
                 raise DropMessage(
                     f"a JPEG of {width}x{height} pixels is outside of the 1 to {MAX_PIXELS} that are taken"
                 )
+            if (scans := jpeg.count(_START_OF_SCAN)) > MAX_SCANS:
+                raise DropMessage(f"a JPEG with {scans} scans has more than the {MAX_SCANS} that are decoded")
             return width, height
         at += 1 if marker == 0xFF else 2 if marker in _WITHOUT_LENGTH else 2 + int.from_bytes(jpeg[at + 2 : at + 4])
     raise DropMessage(f"a JPEG of {len(jpeg)} bytes states no size: it is damaged or cut short")

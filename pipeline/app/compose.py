@@ -92,7 +92,8 @@ def compose(
     streams = tuple(config.streams)
     if StageName.READER in stages and not streams:
         raise ConfigError("streams", NOTHING_TO_READ)
-    link = MqttLink(broker_address(config), f"{names.process}-{names.incarnation}")
+    unique = config.broker.client_id == "unique"
+    link = MqttLink(broker_address(config), f"{names.process}-{names.incarnation}" if unique else names.process)
     with_model = {StageName.DETECTOR: config.detector, StageName.CLOUD: config.cloud}
     here = {stage: model for stage, model in with_model.items() if stage in stages}
     detectors = {stage: make_detector(stage, model, len(here)) for stage, model in here.items()}

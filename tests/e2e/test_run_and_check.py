@@ -220,8 +220,21 @@ def test_check_finds_the_topic_that_an_acl_denies(clip: Path, tandem: Tandem, tm
     lines = ran.stdout.splitlines()
     (at,) = [i for i, line in enumerate(lines) if line.startswith("WRONG")]
     assert lines[at] == f"WRONG topic tandem/helmet/{STREAM}/results"
-    assert "allow reading and writing it in the ACL" in lines[at + 1]
+    assert "publishing is refused (Not authorized): allow writing it in the ACL" in lines[at + 1]
     assert f"ok    topic tandem/helmet/{STREAM}/stored" in lines
+
+
+def test_check_finds_the_topic_that_an_acl_lets_nobody_read(tandem: Tandem, tmp_path: Path) -> None:
+    with with_acl(tmp_path, "topic readwrite #") as port:
+        ran = tandem("check", "cloud", *settings(tandem, "gone.mp4", port), "--set", "process=w")
+        assert ran.exit_code == 0, ran
+    with with_acl(tmp_path, "topic write tandem/helmet/#") as port:
+        ran = tandem("check", "cloud", *settings(tandem, "gone.mp4", port), "--set", "process=w")
+    assert ran.exit_code == 2, ran
+    lines = ran.stdout.splitlines()
+    (at,) = [i for i, line in enumerate(lines) if line.startswith("WRONG")]
+    assert lines[at] == f"WRONG topic tandem/helmet/{STREAM}/hard/w"
+    assert "did not come back: allow reading it in the ACL" in lines[at + 1]
 
 
 def _answers(port: int) -> bool:
