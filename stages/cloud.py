@@ -27,6 +27,9 @@ from pipeline.stage import Clock
 ANNOUNCE_S: Final = 2.0
 """A worker announces itself so often, and on change."""
 
+NEAR: Final = 1.5
+"""A running mean of the service time that is off by this factor is a change."""
+
 UPLINK_SEEN_S: Final = 10.0
 """An uplink that has sent nothing for so long has no share any more."""
 
@@ -94,6 +97,7 @@ class Cloud:
         self._state = WorkerState(
             worker, incarnation, slots, slots, 0, 0.0, inference.model, inference.provider, gone=False
         )
+        self._service_ms = 0.0
 
     def process(self, message: Message) -> Iterable[Message]:
         """Handle one message; an announcement follows where one is due."""
@@ -155,8 +159,7 @@ class Cloud:
         example = replace(done.example, attempt=self._attempts.pop(key))
         if self._started_s is not None:
             took_ms = (now_s - self._started_s) * 1e3
-            mean_ms = self._state.service_ms
-            self._state = replace(self._state, service_ms=0.8 * mean_ms + 0.2 * took_ms if mean_ms else took_ms)
+            self._service_ms = 0.8 * self._service_ms + 0.2 * took_ms if self._service_ms else took_ms
         if done.detections is None:
             return self._answer(example, AnswerStatus.ERROR, done.error)
         answer = replace(
@@ -194,8 +197,13 @@ class Cloud:
             return
         self._uplinks = {name: seen_s for name, seen_s in self._uplinks.items() if now_s - seen_s < UPLINK_SEEN_S}
         share = max(1, self._slots // max(1, len(self._uplinks)))
-        if share == self._state.share and now_s < self._announce_due_s:
+        changed = share != self._state.share or not self._is_near(self._state.service_ms)
+        if not changed and now_s < self._announce_due_s:
             return
         self._announce_due_s = now_s + ANNOUNCE_S
-        self._state = replace(self._state, share=share, queue=len(self._attempts))
+        self._state = replace(self._state, share=share, queue=len(self._attempts), service_ms=self._service_ms)
         yield self._state
+
+    def _is_near(self, said_ms: float) -> bool:
+        """Whether uplinks know well enough how long a frame takes."""
+        return said_ms / NEAR <= self._service_ms <= said_ms * NEAR

@@ -18,6 +18,7 @@ from pipeline.messages import (
     Message,
     NotStored,
     Result,
+    StageState,
     Store,
     Stored,
     Tick,
@@ -127,7 +128,7 @@ class Uplink:
                 yield from self._stored(message, now_s)
             case NotStored():
                 self._not_stored(message.id, now_s)
-            case WorkerState():
+            case WorkerState() | StageState():
                 yield from self._announced(message, now_s)
             case Undeliverable():
                 yield from self._undeliverable(message, now_s)
@@ -205,7 +206,7 @@ class Uplink:
             if held is None or held.waiting.decided:
                 self._queue.popleft()
                 continue
-            worker = self._workers.choose(now_s)
+            worker = self._workers.choose(now_s, len(self._queue))
             if worker is None:
                 return
             self._queue.popleft()
@@ -251,8 +252,12 @@ class Uplink:
                 yield from self._tried(held, f"worker {answer.worker}: {answer.reason}", now_s)
             self._again(held.id)
 
-    def _announced(self, state: WorkerState, now_s: float) -> Iterator[Message]:
+    def _announced(self, state: WorkerState | StageState, now_s: float) -> Iterator[Message]:
         """Take an announcement. A worker that was started anew may have been ended by the frame it had in work."""
+        if isinstance(state, StageState):
+            for frame in reversed(self._workers.heard_of(state, now_s)):
+                self._again(frame)
+            return
         left, suspect = self._workers.announced(state, now_s)
         for frame in reversed(left):
             self._again(frame)

@@ -232,3 +232,19 @@ def test_boxes_that_cannot_be_sent_are_an_error_and_nobody_waits_for_them() -> N
     assert error.reason == "its answer cannot be sent: too large"
     assert len(error.detections) == 0
     assert world.answers(Undeliverable(error, "too large")) == []
+
+
+def test_how_long_a_frame_takes_is_announced_when_it_is_known_and_when_it_changes() -> None:
+    world = World()
+    world.tick()
+    world.send(*(example(seq) for seq in range(1, 9)))
+    world.now_s += 0.01
+    (known,) = world.states(world.done())
+    assert known.service_ms == pytest.approx(10)
+    world.now_s += 0.011
+    assert world.states(world.done()) == []
+    said = []
+    for _ in range(4):
+        world.now_s += 0.1
+        said += world.states(world.done())
+    assert [round(state.service_ms) for state in said] == [28, 43]
