@@ -23,6 +23,7 @@ from pipeline.messages import (
 )
 from pipeline.model import Detections, FrameId
 from pipeline.stage import Clock
+from stages.line import Line
 
 ANNOUNCE_S: Final = 2.0
 """A worker announces itself so often, and on change."""
@@ -35,6 +36,9 @@ UPLINK_SEEN_S: Final = 10.0
 
 STALLED_S: Final = 60.0
 """A worker whose inference takes so long says no more that it is there."""
+
+COME_AGAIN_S: Final = (0.02, 0.25)
+"""How long an uplink waits for its turn at least, and where nobody knows how long a frame takes."""
 
 ANSWERS_KEPT: Final = 256
 """So many answers are kept, to be given again to whoever asks again."""
@@ -67,7 +71,8 @@ class Cloud:
     """The stage behind the uplinks.
 
     It answers ``busy`` at once when its queue is full, ignores the double of a frame that it still holds, and gives
-    the same answer again for one that it has answered.
+    the same answer again for one that it has answered. Who was told ``busy`` is told when to come again, and has its
+    turn before those who ask later; only the last ``slots`` places are for whoever comes.
     """
 
     def __init__(
@@ -91,6 +96,7 @@ class Cloud:
         self._attempts: dict[_Key, int] = {}
         self._answers: OrderedDict[_Key, CloudAnswer] = OrderedDict()
         self._uplinks: dict[str, float] = {}
+        self._line = Line()
         self._started_s: float | None = None
         self._announce_due_s = -math.inf
         self._draining = False
@@ -140,13 +146,28 @@ class Cloud:
             self._attempts[key] = example.attempt
         elif key in self._answers:
             yield replace(self._answers[key], attempt=example.attempt)
-        elif self._draining or len(self._attempts) >= self._most:
-            yield self._answer(example, AnswerStatus.BUSY, "the queue is full")
+        elif self._draining:
+            yield self._answer(example, AnswerStatus.BUSY, "it ends")
+        elif wait_s := self._wait_s(example.uplink, now_s):
+            self._line.wait(example.uplink, now_s, wait_s)
+            yield replace(self._answer(example, AnswerStatus.BUSY, "the queue is full"), wait_s=wait_s)
         else:
+            self._line.leave(example.uplink)
             self._attempts[key] = example.attempt
             self._queue.append(example)
             if self._started_s is None:
                 self._next(now_s)
+
+    def _wait_s(self, uplink: str, now_s: float) -> float:
+        """How long until this uplink's turn; 0 for now. A little late, since places that wait for it do no harm."""
+        held = len(self._attempts)
+        too_many = held + self._line.ahead(uplink, now_s) + 1 - self._most
+        if too_many <= 0 or held < min(self._slots, self._most):
+            return 0.0
+        least_s, unknown_s = COME_AGAIN_S
+        if not self._service_ms:
+            return unknown_s
+        return max(least_s, (too_many + self._most / 4) * self._service_ms / 1e3)
 
     def _next(self, now_s: float) -> None:
         self._started_s = None

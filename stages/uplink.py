@@ -247,7 +247,7 @@ class Uplink:
             yield from self._decide(held, Ending.CLOUD, "", now_s, answer)
         elif answer.attempt == held.attempt and not held.queued:
             if answer.status is AnswerStatus.BUSY:
-                self._workers.busy(answer.worker, now_s)
+                self._workers.busy(answer.worker, now_s, answer.wait_s)
             else:
                 yield from self._tried(held, f"worker {answer.worker}: {answer.reason}", now_s)
             self._again(held.id)

@@ -15,7 +15,10 @@ SILENCE_S: Final = 6.0
 """A worker that has said nothing for so long is gone: three of its announcements are missing."""
 
 BUSY_S: Final = 0.25
-"""A worker that answered ``busy`` is left alone for so long, or until it announces itself again."""
+"""A worker that answered ``busy`` is left alone for so long where it does not say for how long, or until it announces
+that it has room."""
+
+BUSY_MOST_S: Final = 60.0
 
 GONE_KEPT: Final = 64
 """So many workers that are gone are remembered, the newest of them; their names may be random."""
@@ -85,7 +88,9 @@ class Workers:
         if now_s < self._offline.get(state.incarnation, now_s):
             return [], None
         if before.state.incarnation == state.incarnation:
-            before.state, before.seen_s, before.busy_until_s = state, now_s, 0.0
+            before.state, before.seen_s = state, now_s
+            if state.queue < state.slots:
+                before.busy_until_s = 0.0
             self._alive[state.worker] = before
             if not known:
                 before.holds = {}
@@ -162,10 +167,10 @@ class Workers:
             return None
         return min(self._random.sample(free, min(2, len(free))), key=lambda worker: worker.wait_ms)
 
-    def busy(self, name: str, now_s: float) -> None:
-        """A worker answered ``busy``."""
+    def busy(self, name: str, now_s: float, wait_s: float = 0.0) -> None:
+        """A worker answered ``busy``, and that our turn will be in ``wait_s`` seconds, if it knows."""
         if worker := self._alive.get(name):
-            worker.busy_until_s = now_s + BUSY_S
+            worker.busy_until_s = now_s + min(wait_s or BUSY_S, BUSY_MOST_S)
 
     def heard(self, name: str, incarnation: str, now_s: float) -> None:
         """An answer is a sign of life too."""

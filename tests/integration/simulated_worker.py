@@ -1,15 +1,18 @@
 """A cloud worker in a process of its own whose inference takes a fixed time and no CPU; all else of it is real.
 
-Started as ``python -m tests.integration.simulated_worker PORT NAME SERVICE_MS``; it ends when its standard input does.
+``python -m tests.integration.simulated_worker PORT NAME SERVICE_MS SLOTS``; it ends when its standard input does.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
+
+import structlog
 
 from broker.address import BrokerAddress
 from broker.mqtt import MqttLink
@@ -46,18 +49,19 @@ class TimedInference:
         self._deliver(Inferred(example, Detections.empty(("helmet",)), "", steps_ms))
 
 
-def main(port: int, name: str, service_ms: float, slots: int = 4, queue: int = 16) -> None:
+def main(port: int, name: str, service_ms: float, slots: int) -> None:
     """Work until standard input ends."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     incarnation = secrets.token_hex(4)
     link = MqttLink(BrokerAddress("127.0.0.1", port), f"{name}-{incarnation}", backoff_s=(0.1, 0.5))
     state = StageState(name, incarnation, (StageName.CLOUD,), (), (), online=True)
     runner = Runner(SERVICE, state, link, worker=name)
     inference = TimedInference(service_ms / 1e3, runner.submit, partial(runner.deliver, StageName.CLOUD))
-    runner.add(StageName.CLOUD, Cloud(name, incarnation, inference, time.monotonic, slots=slots, queue=queue))
+    runner.add(StageName.CLOUD, Cloud(name, incarnation, inference, time.monotonic, slots=slots))
     runner.start()
     sys.stdin.read()
     runner.drain(1.0)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
+    main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))

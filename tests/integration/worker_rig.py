@@ -8,17 +8,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from broker.address import BrokerAddress
+from broker.mosquitto import PrivateMosquitto
 from broker.mqtt import MqttLink
 from pipeline.image import Image
-from pipeline.messages import Example, HardExample, Message, Result, StageState, Store, Stored
-from pipeline.model import FrameId
+from pipeline.messages import Example, HardExample, Message, Result, StageState, Store, Stored, WorkerState
+from pipeline.model import Ending, FrameId
 from pipeline.runner import Runner
 from pipeline.stage import Stage, StageName
 from stages.outbox import MemoryOutbox
@@ -26,6 +28,7 @@ from stages.uplink import Uplink
 from tests import examples
 from tests.integration.simulated_worker import SERVICE
 
+M = TypeVar("M", bound=Message)
 ROOT: Final = Path(__file__).parent.parent.parent
 PATIENCE_S: Final = 60.0
 BACKLOG: Final = 64
@@ -35,13 +38,13 @@ PICTURE: Final = Image(pixels=examples.pixels(320, 240)).encoded_only()
 
 
 class WorkerProcess:
-    """A simulated worker in a process of its own; a context manager."""
+    """A simulated worker in a process of its own; a context manager that ends it."""
 
-    def __init__(self, port: int, name: str, service_ms: float, *prefix: str) -> None:
-        """Start it at the broker on ``port``; ``prefix`` is put before its command line."""
-        command = [*prefix, sys.executable, "-m", "tests.integration.simulated_worker", str(port), name]
+    def __init__(self, port: int, name: str, service_ms: float, slots: int = 4) -> None:
+        """Start it at the broker on ``port``."""
+        command = [sys.executable, "-m", "tests.integration.simulated_worker", str(port), name]
         self.name = name
-        self._process = subprocess.Popen([*command, str(service_ms)], cwd=ROOT, stdin=subprocess.PIPE)
+        self._process = subprocess.Popen([*command, str(service_ms), str(slots)], cwd=ROOT, stdin=subprocess.PIPE)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -151,17 +154,21 @@ class UplinkProcess:
             )
             return [result for _, result in self.disk.ended.values()]
 
-    def await_ended(self, frames: int, timeout_s: float = PATIENCE_S) -> None:
-        """Wait until so many frames have ended."""
-        with self.disk.news:
-            assert self.disk.news.wait_for(lambda: len(self.disk.ended) >= frames, timeout_s)
-
     def await_workers(self, names: Iterable[str]) -> None:
         """Wait until it knows these workers."""
-        wanted, until_s = set(names), time.monotonic() + PATIENCE_S
-        while not wanted <= {getattr(step.message, "worker", None) for step in list(self.uplink.steps)}:
-            assert time.monotonic() < until_s, f"not all of {wanted} have announced themselves"
-            time.sleep(0.01)
+        wanted = set(names)
+        self.until(lambda: wanted <= {state.worker for _, state in self.heard(WorkerState)})
+
+    def until(self, what: Callable[[], object]) -> None:
+        """Wait for something that can be seen in its steps."""
+        until_s = time.monotonic() + PATIENCE_S
+        while not what():
+            assert time.monotonic() < until_s, "it did not come about in time"
+            time.sleep(0.005)
+
+    def heard(self, kind: type[M]) -> list[tuple[float, M]]:
+        """Every message of a kind that it took, and when."""
+        return [(step.at_s, step.message) for step in list(self.uplink.steps) if isinstance(step.message, kind)]
 
     def offers(self) -> Iterator[tuple[float, HardExample]]:
         """Every offer and its time."""
@@ -180,14 +187,11 @@ def hard_frame(stream: str, seq: int) -> Example:
 @contextmanager
 def workers(port: int, services_ms: Sequence[float]) -> Iterator[list[WorkerProcess]]:
     """Workers ``w1`` and so on with these service times."""
-    started: list[WorkerProcess] = []
-    try:
-        for number, service_ms in enumerate(services_ms, 1):
-            started.append(WorkerProcess(port, f"w{number}", service_ms))
-        yield started
-    finally:
-        for worker in started:
-            worker.__exit__()
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(WorkerProcess(port, f"w{number}", service_ms))
+            for number, service_ms in enumerate(services_ms, 1)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,35 +199,84 @@ class Shared:
     """What several workers did with the frames of one uplink.
 
     Attributes:
-        took_s: from the first offer to the last end.
+        took_s: from the first frame to the last end.
         ideal_s: what it would take if every worker worked all the time, by the service times they measured.
         by_worker: how many frames each answered.
+        per_s: frames a second once all of them have work.
     """
 
     took_s: float
     ideal_s: float
     by_worker: dict[str, int]
-    from_first_s: float
     per_s: float
 
+    @property
+    def ratio(self) -> float:
+        """How much longer it took than it would ideally."""
+        return self.took_s / self.ideal_s
 
-def shared(port: int, services_ms: Sequence[float], frames: int) -> Shared:
-    """Let workers with these service times share ``frames`` frames of one uplink."""
+
+def shared(services_ms: Sequence[float], frames: int) -> Shared:
+    """Let workers with these service times share ``frames`` frames of one uplink, over a broker of their own."""
     names = [f"w{number}" for number in range(1, len(services_ms) + 1)]
-    with workers(port, services_ms), UplinkProcess(port, "gate") as uplink:
+    with PrivateMosquitto() as broker, workers(broker.port, services_ms), UplinkProcess(broker.port, "gate") as uplink:
         uplink.await_workers(names)
         begun_s = time.monotonic()
         uplink.feed(frames)
         results = uplink.finish()
         times_s = [at_s for at_s, _ in uplink.disk.ended.values()]
-    took_ms: dict[str, list[float]] = {}
-    for result in results:
-        took_ms.setdefault(result.worker or "", []).append(result.steps_ms["cloud_detect"])
-    rate = sum(1e3 * len(each) / sum(each) for each in took_ms.values())
+    took_ms = {name: [r.steps_ms["cloud_detect"] for r in results if r.worker == name] for name in names}
+    rate = sum(1e3 * len(each) / sum(each) for each in took_ms.values() if each)
+    warm = 5 * len(names)
     return Shared(
-        times_s[-1] - begun_s,
-        frames / rate,
-        {name: len(each) for name, each in sorted(took_ms.items())},
-        times_s[-1] - times_s[0],
-        (frames - 1) / (times_s[-1] - times_s[0]),
+        took_s=times_s[-1] - begun_s,
+        ideal_s=frames / rate,
+        by_worker={name: len(each) for name, each in took_ms.items()},
+        per_s=(frames - warm) / (times_s[-1] - times_s[warm - 1]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """What one worker did for many uplinks.
+
+    Attributes:
+        first_s: when each uplink had its first answer, from the first frame on, in order.
+        round_s: how long the worker takes for one frame of each.
+        most_queued: the most frames that the worker said it held.
+        asked: how often a frame was sent to it, for each that it answered.
+        least_at_half: how many answers the uplink with the fewest had when half of all were given.
+    """
+
+    first_s: list[float]
+    round_s: float
+    most_queued: int
+    asked: float
+    least_at_half: int
+
+
+def crowd(uplinks: int, service_ms: float, frames: int) -> Crowd:
+    """Let many uplinks with ``frames`` frames each share one worker."""
+    with PrivateMosquitto() as broker, WorkerProcess(broker.port, "w1", service_ms), ExitStack() as stack:
+        all_of_them = [
+            stack.enter_context(UplinkProcess(broker.port, f"u{number}", number)) for number in range(uplinks)
+        ]
+        for uplink in all_of_them:
+            uplink.await_workers(["w1"])
+        begun_s = time.monotonic()
+        for uplink in all_of_them:
+            uplink.feed(frames)
+        for uplink in all_of_them:
+            assert {result.ending for result in uplink.finish()} == {Ending.CLOUD}
+        ends = sorted((at_s, uplink.name) for uplink in all_of_them for at_s, _ in uplink.disk.ended.values())
+        offers = sum(1 for uplink in all_of_them for _ in uplink.offers())
+        queued = [state.queue for _, state in all_of_them[0].heard(WorkerState)]
+    at_half = Counter(name for _, name in ends[: len(ends) // 2])
+    first_s = {name: at_s - begun_s for at_s, name in reversed(ends)}
+    return Crowd(
+        first_s=sorted(first_s.values()),
+        round_s=uplinks * service_ms / 1e3,
+        most_queued=max(queued),
+        asked=offers / len(ends),
+        least_at_half=min(at_half[uplink.name] for uplink in all_of_them),
     )

@@ -24,6 +24,7 @@ from pipeline.messages import (
 )
 from pipeline.model import Detections, FrameId, Verdict
 from stages.cloud import ANNOUNCE_S, ANSWERS_KEPT, STALLED_S, UPLINK_SEEN_S, Cloud
+from stages.line import PATIENCE_S
 
 SEEN = Detections(np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.zeros(1, np.int32), ("person",))
 
@@ -248,3 +249,50 @@ def test_how_long_a_frame_takes_is_announced_when_it_is_known_and_when_it_change
         world.now_s += 0.1
         said += world.states(world.done())
     assert [round(state.service_ms) for state in said] == [28, 43]
+
+
+def busy(world: World, *messages: Message) -> list[tuple[str, float]]:
+    """Who was told to come again, and when."""
+    names = {m.id: m.uplink for m in messages if isinstance(m, HardExample)}
+    out = world.send(*messages)
+    return [(names[m.id], m.wait_s) for m in out if isinstance(m, CloudAnswer) and m.status is AnswerStatus.BUSY]
+
+
+def test_who_was_busy_comes_before_who_asks_at_once_again() -> None:
+    world = World(slots=1, queue=2)
+    world.send(example(1, uplink="a"), example(2, uplink="b"))
+    world.now_s += 0.1
+    world.send(world.done(), example(3, uplink="a"))
+    assert [name for name, _ in busy(world, example(4, uplink="c"), example(5, uplink="d"))] == ["c", "d"]
+    world.now_s += 0.1
+    world.send(world.done())
+    assert [name for name, _ in busy(world, example(6, uplink="b"))] == ["b"]  # it was answered just now
+    assert busy(world, example(4, uplink="c")) == []
+
+
+def test_who_comes_later_is_told_to_wait_for_those_before() -> None:
+    world = World(slots=1, queue=4)
+    world.send(*(example(seq, uplink=f"u{seq}") for seq in range(1, 5)))
+    world.now_s += 0.1
+    world.send(world.done(), example(5, uplink="u5"))
+    waits = dict(busy(world, *(example(seq, uplink=f"u{seq}") for seq in range(6, 9))))
+    assert waits == pytest.approx({"u6": 0.2, "u7": 0.3, "u8": 0.4})
+
+
+def test_nobody_waits_for_who_does_not_come() -> None:
+    world = World(slots=1, queue=2)
+    world.send(example(1), example(2))
+    ((_, wait_s),) = busy(world, example(3, uplink="gone"))
+    world.send(world.done())
+    assert [name for name, _ in busy(world, example(4, uplink="here"))] == ["here"]
+    world.now_s += 1.25 * wait_s + PATIENCE_S
+    assert busy(world, example(4, uplink="here")) == []
+
+
+def test_places_that_nobody_comes_for_do_not_leave_it_idle() -> None:
+    world = World(slots=1, queue=2)
+    world.send(example(1), example(2))
+    busy(world, example(3, uplink="gone"))
+    world.send(world.done())
+    world.send(world.done())
+    assert busy(world, example(4, uplink="here")) == []

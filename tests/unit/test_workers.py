@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pipeline.messages import StageState, WorkerState
 from pipeline.model import FrameId
-from stages.workers import BUSY_S, GONE_KEPT, SILENCE_S, Workers
+from stages.workers import BUSY_MOST_S, BUSY_S, GONE_KEPT, SILENCE_S, Workers
 
 
 def state(
@@ -112,7 +112,7 @@ def test_a_busy_worker_that_would_be_quick_does_not_keep_frames_from_others() ->
     assert chosen.state.worker == "slow"
 
 
-def test_a_busy_worker_is_left_alone_for_a_moment_or_until_it_speaks() -> None:
+def test_a_busy_worker_is_left_alone_for_a_moment_or_until_it_has_room() -> None:
     workers = Workers(0)
     workers.announced(state(), 0)
     workers.busy("w", 1.0)
@@ -120,8 +120,21 @@ def test_a_busy_worker_is_left_alone_for_a_moment_or_until_it_speaks() -> None:
     assert workers.wakes_at_s(1.0) == 1.0 + BUSY_S
     assert workers.choose(1.0 + BUSY_S) is not None
     workers.busy("w", 2.0)
-    workers.announced(state(), 2.1)
+    workers.announced(state(queue=4), 2.1)
+    assert workers.choose(2.1) is None
+    workers.announced(state(queue=3), 2.1)  # of 4 slots
     assert workers.choose(2.1) is not None
+
+
+def test_a_busy_worker_that_says_when_our_turn_is_is_left_alone_until_then() -> None:
+    workers = Workers(0)
+    workers.announced(state(), 0)
+    workers.busy("w", 1.0, 3.5)
+    assert workers.choose(4.4) is None
+    assert workers.wakes_at_s(1.0) == 4.5
+    assert workers.choose(4.5) is not None
+    workers.busy("w", 5.0, 1e9)
+    assert workers.wakes_at_s(5.0) <= 5.0 + BUSY_MOST_S
 
 
 def test_a_goodbye_leaves_its_frames_behind_and_blames_none() -> None:
