@@ -76,12 +76,22 @@ def test_an_example_is_answered_with_the_models_boxes() -> None:
     assert answer.steps_ms == {"cloud_detect": 1.0}
 
 
-def test_one_picture_is_in_work_at_a_time_in_the_order_in_which_they_came() -> None:
+def test_one_picture_is_in_work_and_one_at_hand_in_the_order_in_which_they_came() -> None:
     world = World()
-    world.send(example(1), example(2), example(3))
-    assert [e.id.seq for e in world.started] == [1]
+    world.send(example(1), example(2), example(3), example(4))
+    assert [e.id.seq for e in world.started] == [1, 2]
     world.send(world.done())
-    assert [e.id.seq for e in world.started] == [2]
+    assert [e.id.seq for e in world.started] == [2, 3]
+
+
+def test_the_time_of_a_frame_that_was_at_hand_counts_from_the_answer_before() -> None:
+    world = World()
+    world.send(example(1), example(2))
+    world.now_s += 0.05
+    world.send(world.done())
+    world.now_s += 0.05
+    world.send(world.done())
+    assert world.tick(ANNOUNCE_S)[0].service_ms == pytest.approx(50)
 
 
 def test_beyond_the_bound_it_is_busy_at_once_and_takes_more_when_there_is_room() -> None:
@@ -100,7 +110,7 @@ def test_a_double_of_what_is_held_is_ignored_and_its_attempt_answered() -> None:
     world = World()
     world.send(example(1), example(2))
     assert world.answers(example(1, attempt=2), example(2, attempt=3)) == []
-    assert len(world.started) == 1
+    assert len(world.started) == 2
     assert world.answers(world.done()) == [(1, 2, AnswerStatus.ANSWERED)]
     assert world.answers(world.done()) == [(2, 3, AnswerStatus.ANSWERED)]
     assert not world.started
@@ -180,16 +190,18 @@ def test_an_uplink_that_is_not_seen_has_no_share() -> None:
     assert [state.share for state in world.tick(1.0)] == [4]
 
 
-def test_a_drain_says_goodbye_and_finishes_the_frame_in_work_only() -> None:
+def test_a_drain_says_goodbye_and_finishes_what_the_model_has_only() -> None:
     world = World()
     world.tick()
-    world.send(example(1), example(2))
+    world.send(example(1), example(2), example(3))
     assert not world.cloud.drained
     (state,) = world.states(Drain())
     assert (state.gone, state.queue) == (True, 0)
     assert not world.cloud.drained
-    assert world.answers(example(2, attempt=2), example(3)) == [(2, 2, AnswerStatus.BUSY), (3, 1, AnswerStatus.BUSY)]
+    assert world.answers(example(3, attempt=2), example(4)) == [(3, 2, AnswerStatus.BUSY), (4, 1, AnswerStatus.BUSY)]
     assert world.answers(world.done()) == [(1, 1, AnswerStatus.ANSWERED)]
+    assert not world.cloud.drained
+    assert world.answers(world.done()) == [(2, 1, AnswerStatus.ANSWERED)]
     assert world.cloud.drained
     assert not world.started
     assert world.tick(ANNOUNCE_S) == []
