@@ -18,7 +18,9 @@ from typing import Final, Self, TypeVar
 from broker.address import BrokerAddress
 from broker.mosquitto import PrivateMosquitto
 from broker.mqtt import MqttLink
+from pipeline import wire
 from pipeline.image import Image
+from pipeline.link import LinkEvents
 from pipeline.messages import Example, HardExample, Message, Result, StageState, Store, Stored, WorkerState
 from pipeline.model import Ending, FrameId
 from pipeline.runner import Runner
@@ -157,14 +159,7 @@ class UplinkProcess:
     def await_workers(self, names: Iterable[str]) -> None:
         """Wait until it knows these workers."""
         wanted = set(names)
-        self.until(lambda: wanted <= {state.worker for _, state in self.heard(WorkerState)})
-
-    def until(self, what: Callable[[], object]) -> None:
-        """Wait for something that can be seen in its steps."""
-        until_s = time.monotonic() + PATIENCE_S
-        while not what():
-            assert time.monotonic() < until_s, "it did not come about in time"
-            time.sleep(0.005)
+        wait_until(lambda: wanted <= {state.worker for _, state in self.heard(WorkerState)})
 
     def heard(self, kind: type[M]) -> list[tuple[float, M]]:
         """Every message of a kind that it took, and when."""
@@ -176,6 +171,38 @@ class UplinkProcess:
             for message in step.follows:
                 if isinstance(message, HardExample):
                     yield step.at_s, message
+
+
+class Observer:
+    """Somebody else on the broker, who hears everything and when; a context manager."""
+
+    def __init__(self, port: int) -> None:
+        self._heard: list[tuple[float, Message]] = []
+        self._link = MqttLink(BrokerAddress("127.0.0.1", port), f"observer-{secrets.token_hex(4)}")
+
+    def __enter__(self) -> Self:
+        self._link.start([f"tandem/{SERVICE}/#"], LinkEvents(self._received, lambda: None, lambda _: None))
+        assert self._link.wait_connected(PATIENCE_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.stop(0.0)
+
+    def heard(self, kind: type[M]) -> list[tuple[float, M]]:
+        """Every message of a kind, and when it came."""
+        return [(at_s, message) for at_s, message in list(self._heard) if isinstance(message, kind)]
+
+    def _received(self, topic: str, payload: bytes) -> None:
+        at_s = time.monotonic()
+        self._heard.append((at_s, wire.decode(topic, payload, at_s)))
+
+
+def wait_until(what: Callable[[], object]) -> None:
+    """Ask until it is so."""
+    until_s = time.monotonic() + PATIENCE_S
+    while not what():
+        assert time.monotonic() < until_s, "it did not come about in time"
+        time.sleep(0.005)
 
 
 def hard_frame(stream: str, seq: int) -> Example:
