@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ class BrokerAddress:
 
     Attributes:
         ca_file: certificates to trust instead of the system's (TLS only).
+        cert_file: our own certificate, where the broker asks for one (TLS only).
+        key_file: its key; may be in ``cert_file`` as well.
     """
 
     host: str
@@ -29,12 +32,21 @@ class BrokerAddress:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
 
     @classmethod
     def parse(
-        cls, url: str, username: str | None = None, password: str | None = None, ca_file: Path | None = None
+        cls,
+        url: str,
+        username: str | None = None,
+        password: str | None = None,
+        *,
+        ca_file: Path | None = None,
+        cert_file: Path | None = None,
+        key_file: Path | None = None,
     ) -> BrokerAddress:
-        """Read ``mqtt://[user[:password]@]host[:port]`` or ``mqtts://…``; credentials given beside the URL win.
+        """Read ``mqtt://[user@]host[:port]`` or ``mqtts://…``; a user given beside the URL wins.
 
         Raises:
             ConfigError: the URL is wrong, or a setting that it needs is.
@@ -46,33 +58,56 @@ class BrokerAddress:
             raise ConfigError("broker.url", f"{_hidden(url)!r} is no URL ({error}): {_RIGHT}") from error
         _check(url, parts, port)
         tls = parts.scheme == "mqtts"
-        if ca_file is not None and not tls:
-            raise ConfigError("broker.ca_file", "certificates are for TLS only: write mqtts:// in broker.url")
-        username = username or _decoded(parts.username)
-        password = password or _decoded(parts.password)
+        for setting, file in (("ca_file", ca_file), ("cert_file", cert_file), ("key_file", key_file)):
+            if file is not None and not tls:
+                raise ConfigError(f"broker.{setting}", "certificates are for TLS only: write mqtts:// in broker.url")
+        if key_file is not None and cert_file is None:
+            raise ConfigError("broker.cert_file", "a key needs its certificate: set it too")
+        username = username or (unquote(parts.username) if parts.username else None)
         if password is not None and username is None:
             raise ConfigError("broker.username", "a password needs a username: set it too")
         assert parts.hostname is not None  # noqa: S101 - _check saw to it
-        return cls(parts.hostname, port or DEFAULT_PORTS[parts.scheme], tls, username, password, ca_file)
+        port = port or DEFAULT_PORTS[parts.scheme]
+        return cls(parts.hostname, port, tls, username, password, ca_file, cert_file, key_file)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """What TLS checks the broker with, or None without TLS.
+        """What TLS checks the broker with and shows of us, or None without TLS.
 
         Raises:
-            ConfigError: the CA file cannot be read, or has no certificate in it.
+            ConfigError: a file cannot be read, or does not hold what it should.
         """
         if not self.tls:
             return None
         try:
-            return ssl.create_default_context(cafile=self.ca_file)
+            context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(
                 "broker.ca_file", f"{self.ca_file}: {error}: name a readable PEM file with the CA's certificate"
             ) from error
+        if self.cert_file is not None:
+            _show(context, self.cert_file, self.key_file)
+        return context
+
+
+def _show(context: ssl.SSLContext, cert_file: Path, key_file: Path | None) -> None:
+    """Load what we are known by; each of its files is looked at by itself, so that the wrong one is named."""
+    for setting, file in (("cert_file", cert_file), ("key_file", key_file)):
+        if file is not None and not os.access(file, os.R_OK):
+            why = "cannot be read" if file.exists() else "does not exist"
+            raise ConfigError(f"broker.{setting}", f"{file} {why}: name a PEM file that this user may read")
+    try:
+        # Without the last argument OpenSSL would ask on the terminal for the password of an encrypted key.
+        context.load_cert_chain(cert_file, key_file, lambda: "")
+    except (OSError, ssl.SSLError) as error:
+        files = f"{cert_file} and {key_file}" if key_file else str(cert_file)
+        raise ConfigError(
+            "broker.cert_file",
+            f"{files} do not go together ({error}): name a certificate and its key, both PEM, the key not encrypted",
+        ) from error
 
 
 def _check(url: str, parts: SplitResult, port: int | None) -> None:
@@ -83,6 +118,10 @@ def _check(url: str, parts: SplitResult, port: int | None) -> None:
         raise ConfigError("broker.url", f"{shown!r} names no host: {_RIGHT}")
     if port == 0:
         raise ConfigError("broker.url", f"{shown!r} names port 0: use 1 to 65535, or leave it out for the default")
+    if parts.password is not None:
+        # It would be seen in lists of processes, in shells' histories, and in config files that people pass on.
+        remedy = "put it into a file, and set broker.password_file"
+        raise ConfigError("broker.url", f"{shown!r} has a password, which is not kept secret there: {remedy}")
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise ConfigError("broker.url", f"{shown!r} goes on after the port: {_RIGHT}")
 
@@ -91,7 +130,3 @@ def _hidden(url: str) -> str:
     """The URL without what stands before ``@``: it may be a password."""
     scheme, found, rest = url.partition("://")
     return f"{scheme}{found}{rest.rpartition('@')[2]}"
-
-
-def _decoded(text: str | None) -> str | None:
-    return unquote(text) if text else None

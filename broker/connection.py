@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -28,6 +27,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from broker import reasons
 from broker.address import BrokerAddress
 from broker.packet import LARGEST_PACKET_BYTES
+from broker.tls_reasons import AlertLog
 from pipeline.errors import BrokerError
 from pipeline.link import Packet
 
@@ -40,8 +40,21 @@ WINDOW: Final = 100
 RECEIVED_LIMIT_BYTES: Final = 32 * 1024 * 1024
 """The largest packet that the broker may send us; it leaves out larger ones, so nobody can fill our memory."""
 
-_silent = logging.getLogger("tandem.mqtt")
-_silent.setLevel(logging.CRITICAL + 1)  # the link says what happened, once and with its remedy
+UNACKNOWLEDGED_MS: Final = 2500
+"""So long the other host may leave what we send without a sign (TCP_USER_TIMEOUT). With a ping after the keepalive, a
+network that swallows packets is noticed after 1.5 of it. On a slow line TCP's own signs come steadily."""
+
+
+class NoAnswer(BrokerError):
+    """A server accepted the connection, and sent no CONNACK.
+
+    Attributes:
+        waited_s: how long it was waited for.
+    """
+
+    def __init__(self, address: BrokerAddress, waited_s: float) -> None:
+        super().__init__(f"{address} does not answer as an MQTT 5 broker within {waited_s:g} s")
+        self.waited_s = waited_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +92,18 @@ class Connection:
         self.limit_bytes = LARGEST_PACKET_BYTES
         self._address = address
         self._client_id = client_id
+        self._accepted = False
         self._callbacks = callbacks
+        self._loop = asyncio.get_running_loop()
+        self._sending = False
+        self._log = AlertLog()
         self._client = aiomqtt.Client(
             address.host,
             address.port,
             username=address.username,
             password=address.password,
             identifier=client_id,
-            logger=_silent,
+            logger=self._log,  # the link says what happened, once and with its remedy
             protocol=aiomqtt.ProtocolVersion.V5,
             will=None if will is None else _will(will),
             timeout=ANSWER_TIMEOUT_S,
@@ -95,11 +112,15 @@ class Connection:
             max_inflight_messages=0,  # Outgoing keeps the window; paho would search all its packets at each PUBACK
             properties=_connect_properties(),
             tls_context=tls,
-            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            socket_options=[
+                (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+                (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS),
+            ],
         )
         self._paho: Paho = self._client._client  # noqa: SLF001 - see the module's docstring
         self._aiomqtt_on_connect: Any = self._paho.on_connect
         self._paho.on_connect = self._on_connect
+        self._paho.on_socket_register_write = self._on_register_write
         self._paho.on_message = self._on_message
         self._paho.on_publish = self._on_publish
 
@@ -115,7 +136,7 @@ class Connection:
                 await self._subscribe(filters)
                 yield
         except aiomqtt.MqttError as error:
-            raise BrokerError(self._explain(error)) from error
+            raise self._explained(error) from error
         finally:
             await self._close()
 
@@ -137,13 +158,33 @@ class Connection:
         await anext(aiter(self._client.messages))
 
     def send(self, packet: Packet) -> int:
-        """Hand a packet over; return the identifier that ``acknowledged`` will name."""
+        """Hand a packet over for ``flush``; return the identifier that ``acknowledged`` will name."""
         properties = _publish_properties(packet.content_type, packet.expiry_s)
-        return self._paho.publish(packet.topic, packet.payload, 1, packet.retain, properties).mid
+        self._sending = True
+        try:
+            return self._paho.publish(packet.topic, packet.payload, 1, packet.retain, properties).mid
+        finally:
+            self._sending = False
+
+    def flush(self) -> None:
+        """Write what was handed over, as far as the socket takes it now; the event loop goes on with the rest.
+
+        aiomqtt would have the event loop tell that the socket takes something, which costs two of its turns a packet.
+        """
+        self._paho.loop_write()
+        open_socket = self._paho.socket()
+        if open_socket is not None and self._paho.want_write():
+            self._loop.add_writer(open_socket.fileno(), self._paho.loop_write)
+
+    def _on_register_write(self, _client: Paho, _data: Any, _socket: Any) -> None:
+        """Paho has something to write: a packet of ``send``, which ``flush`` will see to, or one of its own."""
+        if not self._sending:
+            self._loop.call_soon_threadsafe(self.flush)
 
     def _on_connect(
         self, client: Paho, data: Any, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
+        self._accepted = not reason.is_failure
         self.window = min(WINDOW, getattr(properties, "ReceiveMaximum", WINDOW))
         self.limit_bytes = getattr(properties, "MaximumPacketSize", LARGEST_PACKET_BYTES)
         self._aiomqtt_on_connect(client, data, flags, reason, properties)
@@ -154,15 +195,20 @@ class Connection:
     def _on_publish(self, _client: Paho, _data: Any, mid: int, reason: ReasonCode, _properties: Properties) -> None:
         self._callbacks.acknowledged(mid, str(reason) if reason.is_failure else "")
 
-    def _explain(self, error: aiomqtt.MqttError) -> str:
+    def _explained(self, error: aiomqtt.MqttError) -> BrokerError:
         code = error if isinstance(error, aiomqtt.MqttCodeError) else error.__cause__
         if isinstance(code, aiomqtt.MqttCodeError) and isinstance(code.rc, ReasonCode):
             words = reasons.refused if isinstance(code, MqttConnectError) else reasons.disconnected
-            return words(self._address, self._client_id, code.rc.value, code.rc.getName())
+            return BrokerError(words(self._address, self._client_id, code.rc.value, code.rc.getName()))
         why = code or error.__context__  # aiomqtt raises "from None", which hides what the socket said but keeps it
         if isinstance(why, TimeoutError) and not why.args:
-            why = None  # asyncio's, which has no text: there was a connection, but no CONNACK
-        return reasons.no_connection(self._address, why, ANSWER_TIMEOUT_S)
+            why = None  # asyncio's, which has no text
+        why = self._log.alert or why
+        if why is None and not self._accepted:
+            return NoAnswer(self._address, ANSWER_TIMEOUT_S)
+        if why is None:
+            return BrokerError(reasons.silent(self._address))
+        return BrokerError(reasons.no_connection(self._address, why, ANSWER_TIMEOUT_S))
 
     async def _close(self) -> None:
         """Close the socket where it is still open: aiomqtt leaves it so where no CONNACK came or a callback raised."""

@@ -22,7 +22,7 @@ from typing import Final, Self
 
 from broker.outgoing import KEPT_LIMIT, Outgoing
 from broker.packet import LARGEST_PACKET_BYTES, matches
-from pipeline.link import LinkEvents, Packet
+from pipeline.link import LinkCounts, LinkEvents, Packet
 
 _SETTLE_S: Final = 10.0
 
@@ -209,6 +209,10 @@ class MemoryLink:
     def connected(self) -> bool:
         """Whether the broker is reached now."""
         return self._online.is_set() and self.failure is None
+
+    def counts(self) -> LinkCounts:
+        """What became of its packets so far."""
+        return self.outgoing.counts()
 
     def wait_connected(self, timeout_s: float) -> bool:
         """Wait until the broker is reached, and return whether it is; where not, ``reason`` says why."""

@@ -26,9 +26,7 @@ _STOP_TIMEOUT_S: Final = 5.0
 _SURE_AFTER_S: Final = 1.0
 _TRIES: Final = 5
 
-_CONFIG: Final = """\
-listener {port} 127.0.0.1
-allow_anonymous true
+LIMITS: Final = """\
 set_tcp_nodelay true
 max_packet_size {max_packet_bytes}
 max_inflight_messages 100
@@ -41,6 +39,12 @@ log_type error
 log_type warning
 log_type notice
 log_type information
+"""
+"""What every Mosquitto of ours is told, wherever it listens."""
+
+_CONFIG: Final = """\
+listener {port} 127.0.0.1
+allow_anonymous true
 """
 
 
@@ -173,7 +177,7 @@ class PrivateMosquitto:
 
     def _spawn(self) -> None:
         config = self.directory / "mosquitto.conf"
-        config.write_text(_CONFIG.format(port=self.port, max_packet_bytes=self._max_packet_bytes))
+        config.write_text((_CONFIG + LIMITS).format(port=self.port, max_packet_bytes=self._max_packet_bytes))
         with self.log_file.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - found by us
                 [self._binary, "-c", str(config)],

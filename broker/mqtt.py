@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from broker.address import BrokerAddress
-from broker.connection import Callbacks, Connection
+from broker.connection import Callbacks, Connection, NoAnswer
 from broker.outgoing import KEPT_LIMIT, Outgoing
+from broker.probe import diagnose
 from pipeline.errors import BrokerError
-from pipeline.link import LinkEvents, Packet
+from pipeline.link import LinkCounts, LinkEvents, Packet
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +66,7 @@ class MqttLink:
         self._client_id = client_id
         self._backoff_s = backoff_s
         self._failed_tries = 0
+        self._diagnosis = ""
         self._refusals: set[tuple[str, str]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -99,6 +102,15 @@ class MqttLink:
     def connected(self) -> bool:
         """Whether the broker is reached now."""
         return self._online.is_set() and self.failure is None
+
+    def counts(self) -> LinkCounts:
+        """What became of its packets so far."""
+        return self.outgoing.counts(self.refused)
+
+    @property
+    def refusals(self) -> Mapping[str, str]:
+        """The topics on which the broker refused a packet, and why."""
+        return dict(self._refusals.copy())
 
     def wait_connected(self, timeout_s: float) -> bool:
         """Wait until the broker is reached, and return whether it is; where not, ``reason`` says why."""
@@ -151,11 +163,22 @@ class MqttLink:
         while not self._stopping.is_set():
             try:
                 await self._connect_and_serve()
+            except NoAnswer as error:
+                self._lost(await self._diagnosed(error))
+                await self._pause()
             except BrokerError as error:
+                self._diagnosis = ""
                 self._lost(str(error))
                 await self._pause()
         if self.outgoing.kept:
             log.warning("kept_packets_lost", packets=self.outgoing.kept)
+
+    async def _diagnosed(self, error: NoAnswer) -> str:
+        """What is there in place of a broker; asked once for a row of tries that end alike."""
+        if not self._diagnosis:
+            work = functools.partial(diagnose, self._address, error.waited_s)
+            self._diagnosis = await asyncio.get_running_loop().run_in_executor(None, work)
+        return self._diagnosis
 
     async def _pause(self) -> None:
         shortest_s, longest_s = self._backoff_s
@@ -184,7 +207,7 @@ class MqttLink:
     def _reached(self, connection: Connection) -> None:
         log.info("broker_connected", broker=str(self._address), kept=self.outgoing.kept)
         self._failed_tries = 0
-        self.reason = ""
+        self._diagnosis = self.reason = ""
         self._connection = connection
         self.outgoing.online(connection.window, connection.limit_bytes)
         self._online.set()
@@ -217,8 +240,11 @@ class MqttLink:
 
     def _pump(self) -> None:
         """Hand over what the window has room for."""
-        while self._connection is not None and (packet := self.outgoing.next()):
-            self.outgoing.sent(self._connection.send(packet), packet)
+        connection = self._connection
+        while connection is not None and (packet := self.outgoing.next()):
+            self.outgoing.sent(connection.send(packet), packet)
+        if connection is not None:
+            connection.flush()
 
     def _received(self, topic: str, payload: bytes) -> None:
         try:
@@ -231,7 +257,8 @@ class MqttLink:
         packet = self.outgoing.acknowledged(key)
         if packet is not None and refusal:
             self._refused(packet.topic, refusal)
-        asyncio.get_running_loop().call_soon(self._pump)  # not now: paho is in the middle of this acknowledgement
+        if self.outgoing.waiting:
+            asyncio.get_running_loop().call_soon(self._pump)  # not now: paho is in the middle of this acknowledgement
 
     def _refused(self, topic: str, refusal: str) -> None:
         self.refused += 1

@@ -6,6 +6,7 @@ import socket
 import ssl
 from typing import Final
 
+from broker import tls_reasons
 from broker.address import BrokerAddress
 
 _BAD_PROTOCOL: Final = 132
@@ -17,24 +18,25 @@ _TAKEN_OVER: Final = 142
 _TOO_LARGE: Final = 149
 
 
-def no_connection(address: BrokerAddress, error: BaseException | None, timeout_s: float) -> str:  # noqa: PLR0911 - one line for each cause
-    """Why there is no connection at all; ``error`` is what the socket or TLS said, or None where nothing answered."""
+def no_connection(address: BrokerAddress, error: BaseException, timeout_s: float) -> str:
+    """Why there is no connection at all; ``error`` is what the socket or TLS said."""
     match error:
         case socket.gaierror():
             return f"the host {address.host!r} is not found: correct broker.url, or see to this machine's DNS"
         case ConnectionRefusedError():
             return f"{address} refuses connections: is a broker running there? Start it, or correct broker.url"
         case ssl.SSLCertVerificationError():
-            why = error.verify_message
-            return f"the certificate of {address} is not trusted ({why}): set broker.ca_file to its CA's certificate"
+            return tls_reasons.not_trusted(address, error)
         case ssl.SSLError() | ConnectionResetError() | EOFError() if address.tls:
-            return f"TLS with {address} failed ({error}): a port without TLS is written mqtt://"
+            return tls_reasons.failed(address, error)
         case TimeoutError():
             return f"{address} does not answer within {timeout_s:g} s: check broker.url, the network and its firewalls"
-        case OSError():
-            return f"{address} is not reached ({error}): check broker.url and the network"
-    hint = "" if address.tls else "; a port with TLS is written mqtts://"
-    return f"{address} does not answer as an MQTT 5 broker within {timeout_s:g} s: correct broker.url{hint}"
+    return f"{address} is not reached ({error}): check broker.url and the network"
+
+
+def silent(address: BrokerAddress) -> str:
+    """Why a connection ended that was there."""
+    return f"{address} fell silent: check the network between, and whether the broker hangs"
 
 
 def refused(address: BrokerAddress, client_id: str, code: int, name: str) -> str:
@@ -58,7 +60,7 @@ def disconnected(address: BrokerAddress, client_id: str, code: int, name: str) -
     if code == _SHUTTING_DOWN:
         return f"{address} is shutting down: waiting for it to come back"
     if code == _KEEP_ALIVE:
-        return f"{address} fell silent: check the network between"
+        return silent(address)
     if code == _TOO_LARGE:
         return f"{address} takes no packet as large as the last one: raise max_packet_size in mosquitto.conf"
     doubt = f"if this goes on, see whether another client calls itself {client_id!r}"  # Mosquitto 2.0 does not say

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from pipeline import log
+from pipeline.cli_broker import app as broker_app
 from pipeline.config import Config, assignment, load, merged, nested
 from pipeline.errors import ConfigError, TandemError
 from pipeline.stage import StageName
@@ -24,6 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(broker_app)
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="A YAML file; the README has its keys.")
@@ -205,6 +208,12 @@ def run(
         list[StageName],
         typer.Argument(metavar="STAGE", help="reader, detector, miner, uplink, sink (the edge), or cloud (a worker)."),
     ],
+    http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT", help="Serve /metrics, /healthz and /readyz, on 127.0.0.1 unless a host is given."
+        ),
+    ] = None,
     config: ConfigFile = None,
     settings: Settings = None,
     held: Annotated[str, typer.Option("--held", hidden=True)] = "",
@@ -216,7 +225,7 @@ def run(
     """
     from pipeline.app.run import run as run_stages
 
-    loaded = _load(config, {}, settings)
+    loaded = _load(config, _listen(http), settings)
     log.configure(loaded.process or "-".join(stages), level=loaded.log_level)
     run_stages(loaded, list(dict.fromkeys(stages)), held=held)
 
@@ -238,13 +247,19 @@ def check(
     from pipeline.app.check import check as run_check
 
     loaded = _load(config, {}, settings)
-    log.configure("check", level="error")
+    log.configure("check", level="critical")
     raise typer.Exit(run_check(loaded, stages or list(StageName), _console()))
 
 
 def _console() -> Console:
     """Standard output; where it is no terminal, nothing is wrapped or cut for its width."""
     return Console() if sys.stdout.isatty() else Console(width=200)
+
+
+def _listen(text: str | None) -> Mapping[str, str | None]:
+    """The settings of ``[HOST:]PORT``; an address of IPv6 may stand in brackets."""
+    host, _, port = (text or "").rpartition(":")
+    return {"http.host": host.removeprefix("[").removesuffix("]") or None, "http.port": port or text}
 
 
 def _load(file: Path | None, options: Mapping[str, Any], settings: Sequence[str] | None) -> Config:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from pipeline.duration import Duration
 from pipeline.errors import ConfigError
+from pipeline.keep import Keep
 from pipeline.model import stream_name
 from pipeline.settings import (
     PREFIX,
@@ -35,6 +38,8 @@ __all__ = ["PREFIX", "SEDNA", "Config", "assignment", "load", "merged", "nested"
 Name = Annotated[str, AfterValidator(stream_name)]
 Score = Annotated[float, Field(ge=0, le=1)]
 Quality = Annotated[int, Field(ge=1, le=100)]
+File = Annotated[Path, AfterValidator(Path.absolute)]
+"""A file that must mean the same to a process that is given the config."""
 
 
 def _shape(value: object) -> object:
@@ -67,8 +72,13 @@ class BrokerConfig(Section):
 
     url: str = Field("mqtt://127.0.0.1:1883", description="mqtt://host:port or mqtts://host:port")
     username: str | None = Field(None, description="the user's name, where the broker asks for one")
-    password_file: Path | None = Field(None, description="a file with the password alone in it")
-    ca_file: Path | None = Field(None, description="the CA's certificate for mqtts; the system's CAs if unset")
+    password_file: File | None = Field(None, description="a file with the password alone in it")
+    ca_file: File | None = Field(None, description="the CA's certificate for mqtts; the system's CAs if unset")
+    cert_file: File | None = Field(None, description="our certificate for mqtts, where the broker asks for one")
+    key_file: File | None = Field(None, description="its key, not encrypted")
+    client_id: Literal["unique", "process"] = Field(
+        "unique", description="another at each start, or the process's name, where an ACL goes by it (%c)"
+    )
 
 
 class StreamConfig(Section):
@@ -129,7 +139,7 @@ class OutboxConfig(Section):
     """The hard examples that wait for their end."""
 
     budget: ByteSize = Field(ByteSize(1 << 30), description="over it the least hard expire first, e.g. 1GiB")
-    expires_s: float = Field(600, gt=0, description="so long a hard frame waits for the cloud")
+    expires: Duration = Field(Duration(600), description="so long a hard frame waits for the cloud, restarts or not")
     tries: int = Field(3, ge=1, description="so often a frame may end a worker before it counts as failed")
 
 
@@ -149,9 +159,27 @@ class SinkConfig(Section):
     all_examples: Path | None = Field(None, description="instead of out/all")
     hard_edge: Path | None = Field(None, description="instead of out/hard_edge")
     hard_cloud: Path | None = Field(None, description="instead of out/hard_cloud")
-    state_dir: Path | None = Field(None, description="ledger and dataset; .tandem beside the outputs if those are set")
+    state_dir: Path | None = Field(
+        None, description="ledger, outbox and dataset; .tandem beside the outputs if those are set"
+    )
+    keep: Keep | None = Field(
+        None, description='up to where pictures are kept: "20 GiB", "7 days", or both; all if unset'
+    )
     jpeg_quality: Quality = Field(85, description="of the pictures with boxes drawn")
     compare: bool = Field(True, description="make the side-by-side video after a replay")
+
+
+class HttpConfig(Section):
+    """What is served to Prometheus and to probes."""
+
+    port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="serve /metrics, /healthz and /readyz there; 0 takes a free port; off if unset",
+    )
+    host: str = Field("127.0.0.1", description="the address to listen on; 0.0.0.0 for all, as a pod's probes need it")
+    stuck_s: float = Field(60, gt=0, description="a stage that is at one message for longer is not alive")
 
 
 class Config(Section):
@@ -167,6 +195,7 @@ class Config(Section):
     outbox: OutboxConfig = OutboxConfig()
     cloud: CloudConfig = CloudConfig()
     sink: SinkConfig = SinkConfig()
+    http: HttpConfig = HttpConfig()
     seed: int = Field(0, description="of all randomness that shapes results")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
 
@@ -181,7 +210,7 @@ def load(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     Raises:
         ConfigError: it names the field or variable that is wrong and what would be right.
     """
-    settings = from_file(file) if file else {}
+    settings = _beside(file, from_file(file)) if file else {}
     variables: dict[tuple[str, ...], str] = {}
     for path, value, name in from_environment(os.environ):
         settings = merged(settings, nested_at(path, value))
@@ -191,6 +220,18 @@ def load(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         merged(settings, overrides),
         {path: name for path, name in variables.items() if not _has(overrides, path)},
     )
+
+
+def _beside(file: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings from ``file`` whose relative ``broker.*_file`` are beside it: credentials travel with their config."""
+    broker = settings.get("broker")
+    if not isinstance(broker, Mapping):
+        return dict(settings)
+    beside = {
+        key: str(file.absolute().parent / value) if key.endswith("_file") and isinstance(value, str) else value
+        for key, value in broker.items()
+    }
+    return {**settings, "broker": beside}
 
 
 def validated(settings: Mapping[str, Any], variables: Variables | None = None) -> Config:
@@ -249,9 +290,14 @@ def _words(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return "is required, but not set"
     if error["type"] in ("model_type", "dict_type"):
-        return f"is a section: put keys below it (it is {reprlib.repr(error['input'])})"
+        return f"is a section: put keys below it (it is {_shown(error['input'])})"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to ")[0]
-    return f"{message} (it is {reprlib.repr(error['input'])})"
+    return f"{message} (it is {_shown(error['input'])})"
+
+
+def _shown(value: object) -> str:
+    """A value for people, without the password that a URL may have."""
+    return reprlib.repr(re.sub(r"//[^/]*@", "//", value) if isinstance(value, str) else value)
 
 
 def _known(path: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Final
 
 import cv2
@@ -20,10 +21,16 @@ MAX_PIXELS: Final = 64_000_000
 MAX_JPEG_SIDE: Final = 65_500
 """The largest side that libjpeg takes."""
 
+BLOCK: Final = 16
+"""Rows of pixels that a JPEG codes together, where colour has half the resolution, as OpenCV writes it."""
+MAX_SCANS: Final = 40
+"""A progressive JPEG paints its picture over and over, each time with a few bytes; encoders do so about ten times."""
+
 _MOST_SEGMENTS: Final = 4096
 """So many headers of a JPEG are looked at: real ones have dozens, and a search through megabytes holds others up."""
 
 _START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_START_OF_SCAN: Final = b"\xff\xda"
 _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
@@ -31,9 +38,12 @@ class Image:
     """A picture that converts between pixels and JPEG at most once each way, and only when asked.
 
     Two threads may ask at the same time. The pixels are shared, so nobody may draw on them.
+
+    Attributes:
+        file: where the same JPEG lies on disk, if it does: who would write it there again may link it.
     """
 
-    __slots__ = ("_jpeg", "_lock", "_pixels", "height", "quality", "width")
+    __slots__ = ("_jpeg", "_lock", "_pixels", "file", "height", "quality", "width")
 
     def __init__(self, *, pixels: Pixels | None = None, jpeg: bytes | None = None, quality: int = 90) -> None:
         """Take pixels, JPEG, or both where they are the same picture.
@@ -44,6 +54,7 @@ class Image:
         self._pixels = pixels
         self._jpeg = jpeg
         self._lock = threading.Lock()
+        self.file: Path | None = None
         self.quality = quality
         if pixels is not None:
             self.height, self.width = pixels.shape[0], pixels.shape[1]
@@ -113,16 +124,63 @@ class Image:
         """The same picture as JPEG alone, which takes a tenth of the memory to wait with."""
         return Image(jpeg=self.jpeg, quality=self.quality)
 
+    def at_rest(self) -> Image:
+        """The same picture with as little memory as may be: in its file, or as JPEG alone."""
+        if self.file is None:
+            return self.encoded_only()
+        return FileImage(self.file, self.width, self.height, len(self.jpeg))
+
+
+class FileImage(Image):
+    """A picture that lies on disk as JPEG. It is read each time that somebody asks for it, and not kept."""
+
+    __slots__ = ("_size_bytes",)
+
+    def __init__(self, file: Path, width: int, height: int, size_bytes: int) -> None:
+        """Stand for the JPEG of ``size_bytes`` in ``file``, which is not looked at yet."""
+        self._pixels = self._jpeg = None
+        self._lock = threading.Lock()
+        self.file: Path = file
+        self.width, self.height, self._size_bytes = width, height, size_bytes
+        self.quality = 0
+
+    @property
+    def jpeg(self) -> bytes:
+        """The file.
+
+        Raises:
+            DropMessage: it cannot be read, or is another one.
+        """
+        try:
+            jpeg = self.file.read_bytes()
+        except OSError as error:
+            raise DropMessage(f"the picture {self.file} cannot be read: {error.strerror or error}") from error
+        if len(jpeg) != self._size_bytes or jpeg_size(jpeg) != (self.width, self.height):
+            raise DropMessage(f"the picture {self.file} is damaged")
+        return jpeg
+
+    @property
+    def pixels(self) -> Pixels:
+        """The file, decoded; see ``Image.pixels``."""
+        return decode_jpeg(self.jpeg)
+
+    def at_rest(self) -> Image:
+        """It is."""
+        return self
+
 
 def encode_jpeg(pixels: Pixels, quality: int) -> bytes:
     """Encode (H, W, 3) uint8 BGR pixels as JPEG at ``quality`` (1 to 100).
+
+    A restart marker ends each row of blocks, so that single rows can be exchanged later.
 
     Raises:
         DropMessage: the picture is empty, or wider or higher than the 65500 pixels of a JPEG.
     """
     height, width = pixels.shape[:2]
     _check_sides(width, height)
-    ok, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    options = (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_RST_INTERVAL, -(-width // BLOCK))
+    ok, data = cv2.imencode(".jpg", pixels, options)
     if not ok:
         raise DropMessage(f"a picture of {width}x{height} pixels cannot be encoded as JPEG")
     return bytes(data.data)
@@ -160,7 +218,7 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int]:
     """The width and height that a JPEG states, read before anything is allocated (ITU-T T.81, B.2.2).
 
     Raises:
-        DropMessage: the data is no JPEG, or states more than ``MAX_PIXELS``.
+        DropMessage: the data is no JPEG, states more than ``MAX_PIXELS``, or has more than ``MAX_SCANS`` scans.
     """
     if jpeg[:2] != b"\xff\xd8":
         raise DropMessage(f"{len(jpeg)} bytes that begin with {jpeg[:4].hex() or 'nothing'} are no JPEG")
@@ -175,6 +233,8 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int]:
                 raise DropMessage(
                     f"a JPEG of {width}x{height} pixels is outside of the 1 to {MAX_PIXELS} that are taken"
                 )
+            if (scans := jpeg.count(_START_OF_SCAN)) > MAX_SCANS:
+                raise DropMessage(f"a JPEG with {scans} scans has more than the {MAX_SCANS} that are decoded")
             return width, height
         at += 1 if marker == 0xFF else 2 if marker in _WITHOUT_LENGTH else 2 + int.from_bytes(jpeg[at + 2 : at + 4])
     raise DropMessage(f"a JPEG of {len(jpeg)} bytes states no size: it is damaged or cut short")

@@ -34,6 +34,34 @@ class Packet:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkCounts:
+    """What became of a link's packets, and how many wait.
+
+    Attributes:
+        refused: packets that the broker acknowledged with a refusal.
+        dropped: packets without ``keep`` or ``retain`` that found or left the link offline.
+        dropped_kept: ``keep`` packets that no longer had room.
+        dropped_large: packets from an outage that turned out too large for the broker.
+        kept: packets that wait for the broker to come back.
+        queued: packets that wait to be sent.
+        under_way: packets that are sent and not acknowledged.
+    """
+
+    refused: int = 0
+    dropped: int = 0
+    dropped_kept: int = 0
+    dropped_large: int = 0
+    kept: int = 0
+    queued: int = 0
+    under_way: int = 0
+
+    @property
+    def unsent(self) -> int:
+        """How many packets that nobody sends again were dropped."""
+        return self.dropped_kept + self.dropped_large
+
+
+@dataclass(frozen=True, slots=True)
 class LinkEvents:
     """What a link tells its owner, on the link's own thread: return soon and raise nothing.
 
@@ -69,6 +97,13 @@ class Link(Protocol):
     @property
     def connected(self) -> bool:
         """Whether the broker is reached now."""
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The bug that ended the link, or None."""
+
+    def counts(self) -> LinkCounts:
+        """What became of its packets so far."""
 
     def stop(self, flush_s: float) -> None:
         """Give queued packets up to ``flush_s`` seconds to be acknowledged, then disconnect cleanly."""

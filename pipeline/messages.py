@@ -271,7 +271,11 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One stream as the sink knows it: its source and its ledger."""
+    """One stream as the sink knows it: its source and its ledger.
+
+    Attributes:
+        removed: of how many frames the pictures were removed, since only so much is kept (``sink.keep``).
+    """
 
     stream: str
     source: str
@@ -285,6 +289,7 @@ class State:
     workers: int
     late: int
     waiting: str
+    removed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +324,8 @@ class StageState:
     Attributes:
         models: the models loaded and what each really runs on, e.g. ``little on CPUExecutionProvider``.
         online: false in its will, and when it says goodbye.
+        unsent: public messages that it has dropped, since the broker was away for too long or takes none so large.
+        refused: messages that the broker has refused, as by its ACL.
     """
 
     process: str
@@ -327,6 +334,8 @@ class StageState:
     streams: tuple[str, ...]
     models: tuple[str, ...]
     online: bool
+    unsent: int
+    refused: int
 
 
 @dataclass(frozen=True, slots=True)

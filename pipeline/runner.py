@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -26,13 +27,18 @@ from pipeline.messages import (
     Undeliverable,
     WireMessage,
 )
+from pipeline.observer import Observe, Observer
 from pipeline.routes import ROUTES, filters, stream_of
 from pipeline.stage import Clock, Stage, StageName
+from pipeline.vitals import HasLevels, Pulse, Vitals
 
 log = structlog.get_logger()
 
 TICK_LATE_S: Final = 0.1
 """A stage whose inbox never empties gets its ``Tick`` at most so late."""
+
+TELL_LOSSES_S: Final = 5.0
+"""The shortest time between two reports of what the link has lost."""
 
 _CHAIN: Final = tuple(StageName)
 
@@ -53,6 +59,15 @@ class Host:
     due_since_s: float = math.inf
     told_to_drain: bool = False
     drained: bool = False
+    pulse: Pulse = field(default_factory=Pulse)
+    observer: Observer | None = None
+
+    @property
+    def vitals(self) -> Vitals:
+        """How it is now; any thread may ask."""
+        alive = self.thread is not None and self.thread.is_alive()
+        levels = self.stage.levels if isinstance(self.stage, HasLevels) else None
+        return Vitals.of(self.pulse, self.name, self.stream, alive=alive, inbox=self.inbox.qsize(), levels=levels)
 
 
 class Runner:
@@ -61,6 +76,12 @@ class Runner:
     A message goes over the local bus where a stage of this process takes it, over the link where it is public or
     nobody here takes it; a stage never knows which. A message that cannot be handled is counted, logged once per
     topic, and skipped. Whatever else a stage raises ends the process: see ``failure``.
+
+    Attributes:
+        connections: how often the broker was reached.
+        dropped: the messages that could not be handled, by their topic or the stage that refused them.
+        failure: what ended a stage, or None.
+        failed: set when something has.
     """
 
     def __init__(
@@ -71,6 +92,7 @@ class Runner:
         *,
         worker: str = "",
         clock: Clock = time.monotonic,
+        observe: Observe | None = None,
     ) -> None:
         """Host nothing yet.
 
@@ -80,6 +102,7 @@ class Runner:
             link: the connection to the broker, not yet started.
             worker: the name of the worker that is hosted here, if one is.
             clock: monotonic seconds.
+            observe: gives each stage its observer; None where nobody looks on.
         """
         self._service = service
         self._process = process
@@ -89,15 +112,21 @@ class Runner:
         self._hosts: list[Host] = []
         self._by_name: dict[StageName, list[Host]] = {}
         self._stopping = threading.Event()
-        self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
+        self._observe = observe
+        self._pulse = Pulse()
+        self._background = ThreadPoolExecutor(1, "background", initializer=self._pulse.begins)
+        self._told_losses = (0, 0)
+        self._tell_at_s = -math.inf
         self._drop_lock = threading.Lock()
+        self._reason = "no connection has been made yet"
+        self.connections = 0
         self.dropped: Counter[str] = Counter()
         self.failure: BaseException | None = None
         self.failed = threading.Event()
 
     def add(self, name: StageName, stage: Stage, stream: str = "") -> None:
         """Host a stage; ``stream`` is the one that a reader reads."""
-        host = Host(name, stage, stream)
+        host = Host(name, stage, stream, observer=self._observe(name, stream) if self._observe else None)
         self._hosts.append(host)
         self._by_name.setdefault(name, []).append(host)
 
@@ -144,6 +173,43 @@ class Runner:
                 host.thread.join(ABANDON_S)
         self._background.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def identity(self) -> StageState:
+        """How this process announces itself."""
+        return self._process
+
+    @property
+    def link(self) -> Link:
+        """The connection to the broker."""
+        return self._link
+
+    @property
+    def fault(self) -> BaseException | None:
+        """The bug that ends this process, or None."""
+        return self.failure or self._link.failure
+
+    @property
+    def offline(self) -> str:
+        """Why the broker is not reached, or empty."""
+        return "" if self._link.connected else self._reason or "the connection has ended"
+
+    def vitals(self) -> list[Vitals]:
+        """How every stage is now, and the background. Any thread may ask, and holds nobody up by it.
+
+        What a stage is doing is noted where it has an observer.
+        """
+        return [*(host.vitals for host in self._hosts), Vitals.of(self._pulse, "background", alive=True)]
+
+    def tell_losses(self) -> None:
+        """Publish this process's state anew where its link has lost more; ask from time to time."""
+        counts = self._link.counts()
+        losses = (counts.unsent, counts.refused)
+        if losses == self._told_losses or not self._link.connected or self._clock() < self._tell_at_s:
+            return
+        self._told_losses, self._tell_at_s = losses, self._clock() + TELL_LOSSES_S
+        self._process = replace(self._process, unsent=counts.unsent, refused=counts.refused)
+        self._send(self._process, None)
+
     def deliver(self, name: StageName, message: Message) -> None:
         """Put a message into the inbox of a stage that is hosted here."""
         for host in self._hosts:
@@ -156,7 +222,7 @@ class Runner:
         Once the stages are drained, nobody waits for it, and nothing is run.
         """
         if not self._stopping.is_set():
-            self._background.submit(self._guarded, task)
+            self._background.submit(self._guarded, partial(self._task, task))
 
     def _drained(self, host: Host, until_s: float) -> bool:
         while self._clock() < until_s and not self.failed.is_set():
@@ -164,6 +230,11 @@ class Runner:
                 return True
             self.failed.wait(0.01)
         return False
+
+    def _task(self, task: Callable[[], None]) -> None:
+        self._pulse.doing = ("task", self._clock())
+        task()
+        self._pulse.doing = None
 
     def _guarded(self, task: Callable[[], None]) -> None:
         try:
@@ -176,10 +247,14 @@ class Runner:
         self._guarded(lambda: self._loop(host))
 
     def _loop(self, host: Host) -> None:
+        host.pulse.begins()
         while True:
             message = self._next(host)
             if message is None:
                 return
+            if host.observer:
+                host.pulse.doing = (type(message).__name__, self._clock())
+                host.observer.took(message)
             try:
                 for follows in host.stage.process(message):
                     self._dispatch(follows, host)
@@ -187,6 +262,8 @@ class Runner:
                 self._drop(host.name, str(error))
             host.told_to_drain |= isinstance(message, Drain)
             host.drained = host.told_to_drain and host.stage.drained
+            if host.observer:
+                host.pulse.doing = None
 
     def _next(self, host: Host) -> Message | None:
         """The next message, or a ``Tick`` where the stage wants one and no message is waiting, or it is overdue."""
@@ -209,6 +286,8 @@ class Runner:
             host.inbox.put(message)
         if not takers or ROUTES[type(message)].public:
             self._send(message, sender)  # type: ignore[arg-type]
+        if sender.observer:
+            sender.observer.sent(message)
 
     def _takers(self, message: Message) -> list[Host]:
         """The stages here that take a message; the topics of other streams and workers are none of ours."""
@@ -247,7 +326,10 @@ class Runner:
             log.warning("message_dropped", where=where, reason=reason)
 
     def _connected(self) -> None:
-        """The link logs it; nothing else changes here."""
+        """For those who ask; the link logs it."""
+        self.connections += 1
+        self._reason = ""
 
     def _disconnected(self, reason: str) -> None:
-        """The link logs it; what was under way is sent again by the stages."""
+        """For those who ask; the link logs it, and what was under way is sent again by the stages."""
+        self._reason = reason

@@ -47,12 +47,24 @@ VERSION: Final = 1
 MAX_PAYLOAD_BYTES: Final = 64 << 20
 """Larger payloads are refused unread."""
 
+MAX_JSON_BYTES: Final = 4 << 20
+"""And so is larger JSON, which has no pictures: three bytes of it can become a list of 56 bytes in memory."""
+
+MAX_CONTAINERS: Final = 256
+"""Lists and maps in one msgpack payload, which can be a single byte each; what we send has about a dozen."""
+
 MAX_EXPIRY_S: Final = 0xFFFFFFFF
 """The longest Message Expiry Interval (MQTT 5, 3.3.2.3.3)."""
 
 _MAX_REASON: Final = 300
 """Errors may quote the payload; a log line takes so many characters of it."""
-_MSGPACK_LIMITS: Final = {"max_str_len": 4 * MAX_TEXT, "max_array_len": 4096, "max_map_len": 256, "max_ext_len": 0}
+_MSGPACK_LIMITS: Final = {
+    "max_str_len": 4 * MAX_TEXT,
+    "max_bin_len": MAX_PAYLOAD_BYTES,
+    "max_array_len": 4096,
+    "max_map_len": 256,
+    "max_ext_len": 0,
+}
 
 _WITH_PICTURE: Final[Mapping[Kind, type[Payload[Any]]]] = {
     Kind.FRAMES: FramePayload,
@@ -112,8 +124,9 @@ def decode(topic: str, payload: bytes, now_s: float) -> WireMessage:
             version, or names another stream than its topic.
     """
     parsed = parse(topic)
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise DecodeError(topic, f"a payload of {len(payload)} bytes is larger than the {MAX_PAYLOAD_BYTES} taken")
+    limit_bytes = MAX_PAYLOAD_BYTES if parsed.kind in _WITH_PICTURE else MAX_JSON_BYTES
+    if len(payload) > limit_bytes:
+        raise DecodeError(topic, f"a payload of {len(payload)} bytes is larger than the {limit_bytes} taken")
     try:
         message = _decode(parsed, payload, now_s)
     except (ValidationError, ValueError, DropMessage, msgpack.UnpackException) as error:
@@ -125,7 +138,7 @@ def decode(topic: str, payload: bytes, now_s: float) -> WireMessage:
 
 def _decode(topic: Topic, payload: bytes, now_s: float) -> WireMessage:
     if topic.kind in _WITH_PICTURE:
-        body = _checked(msgpack.unpackb(payload, **_MSGPACK_LIMITS))
+        body = _checked(_unpacked(payload))
         return _message(_WITH_PICTURE[topic.kind], body, now_s)
     body = _checked(from_json(payload, allow_inf_nan=False))
     if topic.kind in _WITH_BOXES:
@@ -134,6 +147,19 @@ def _decode(topic: Topic, payload: bytes, now_s: float) -> WireMessage:
     text = to_json(_nested(body), inf_nan_mode="null")
     message: WireMessage = _PLAIN[_PLAIN_TYPE[topic.kind](body)].validate_json(text, strict=True)
     return message
+
+
+def _unpacked(payload: bytes) -> object:
+    left = MAX_CONTAINERS
+
+    def counted(container: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError(f"more than {MAX_CONTAINERS} lists and maps are too many")
+        return container
+
+    return msgpack.unpackb(payload, object_hook=counted, list_hook=counted, **_MSGPACK_LIMITS)
 
 
 _PLAIN_TYPE: Final[Mapping[Kind, Callable[[Mapping[str, Any]], type[Any]]]] = {

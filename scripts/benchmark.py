@@ -28,13 +28,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline.image import Image, decode_jpeg, encode_jpeg
+from pipeline.image import Image
 from pipeline.model import Detections, FrameId
 from stages.mining.miner import View
 from stages.mining.registry import make_miner
 from stages.models import SHIPPED
 from stages.sources.capture import open_video
-from stages.vision.draw import draw_boxes, draw_onto
+from stages.vision.draw_jpeg import draw_jpeg, redraw_jpeg
 from stages.vision.load import load_detector
 
 ROOT = Path(__file__).parent.parent
@@ -197,17 +197,16 @@ def bare(clip: Path, out: Path) -> None:
         _, pixels = capture.retrieve()
         seq += 1
         name = f"{seq}.jpeg"
-        seen = little.detect(Image(pixels=np.asarray(pixels, np.uint8)))
+        image = Image(pixels=np.asarray(pixels, np.uint8), quality=85)
+        seen = little.detect(image)
         reported = seen.at_least(CONFIDENCE)
         if miner.judge(view(seq, pixels, seen, reported)).hard:
-            (folders["hard_edge"] / name).write_bytes(encode_jpeg(draw_boxes(pixels, reported), 85))
-            jpeg = encode_jpeg(pixels, 85)
-            (folders["dataset"] / name).write_bytes(jpeg)
-            decoded = decode_jpeg(jpeg)
-            reported = big.detect(Image(pixels=decoded)).at_least(CONFIDENCE)
-            (folders["hard_cloud"] / name).write_bytes(encode_jpeg(draw_onto(decoded, reported), 85))
+            (folders["dataset"] / name).write_bytes(image.jpeg)
+            (folders["hard_edge"] / name).write_bytes(draw_jpeg(image, reported, 85, encoded=True))
+            reported = big.detect(Image(jpeg=image.jpeg)).at_least(CONFIDENCE)
+            (folders["hard_cloud"] / name).write_bytes(redraw_jpeg(image.jpeg, reported, 85))
         else:
-            (folders["all"] / name).write_bytes(encode_jpeg(draw_boxes(pixels, reported), 85))
+            (folders["all"] / name).write_bytes(draw_jpeg(image, reported, 85, encoded=False))
 
 
 def view(seq: int, pixels: Any, seen: Detections, reported: Detections) -> View:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pipeline.app.metrics import METRICS
 from pipeline.config import Config, StreamConfig
 from pipeline.payloads.results import ResultPayload
 from stages.mining.registry import MINERS
@@ -40,6 +41,13 @@ def result_fields() -> Iterator[str]:
         yield f"| `{field.alias or name}` | {field.description} |"
 
 
+def metrics() -> Iterator[str]:
+    """A row for each metric."""
+    for metric in METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        yield f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |"
+
+
 def _default(value: object) -> str:
     if value is None or type(value).__name__ == "PydanticUndefinedType":
         return ""
@@ -49,5 +57,10 @@ def _default(value: object) -> str:
 
 
 if __name__ == "__main__":
-    for title, rows in (("settings", settings()), ("miners", miners()), ("results", result_fields())):
+    for title, rows in (
+        ("settings", settings()),
+        ("miners", miners()),
+        ("results", result_fields()),
+        ("metrics", metrics()),
+    ):
         print(f"\n{title}\n" + "\n".join(rows))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -23,7 +23,7 @@ from pipeline.messages import (
 )
 from pipeline.model import Detections, FrameId
 from pipeline.stage import Clock
-from stages.line import Line
+from stages.uplink_queue import UplinkQueue
 
 ANNOUNCE_S: Final = 2.0
 """A worker announces itself so often, and on change."""
@@ -100,7 +100,7 @@ class Cloud:
         self._attempts: dict[_Key, int] = {}
         self._answers: OrderedDict[_Key, CloudAnswer] = OrderedDict()
         self._uplinks: dict[str, float] = {}
-        self._line = Line()
+        self._turns = UplinkQueue()
         self._given = 0
         self._started_s: float | None = None
         self._announce_due_s = -math.inf
@@ -124,6 +124,11 @@ class Cloud:
     def drained(self) -> bool:
         """Whether what was handed to the model is answered; frames that only waited are offered elsewhere."""
         return self._draining and not self._given
+
+    @property
+    def levels(self) -> Mapping[str, int]:
+        """The frames that are held. Any thread may ask."""
+        return {"queue": len(self._attempts)}
 
     def _handle(self, message: Message, now_s: float) -> Iterator[Message]:
         match message:
@@ -154,10 +159,10 @@ class Cloud:
         elif self._draining:
             yield self._answer(example, AnswerStatus.BUSY, "it ends")
         elif wait_s := self._wait_s(example.uplink, now_s):
-            self._line.wait(example.uplink, now_s, wait_s)
+            self._turns.wait(example.uplink, now_s, wait_s)
             yield replace(self._answer(example, AnswerStatus.BUSY, "the queue is full"), wait_s=wait_s)
         else:
-            self._line.leave(example.uplink)
+            self._turns.leave(example.uplink)
             self._attempts[key] = example.attempt
             self._queue.append(example)
             self._next(now_s)
@@ -165,7 +170,7 @@ class Cloud:
     def _wait_s(self, uplink: str, now_s: float) -> float:
         """How long until this uplink's turn; 0 for now. A little late, since places that wait for it do no harm."""
         held = len(self._attempts)
-        too_many = held + self._line.ahead(uplink, now_s) + 1 - self._most
+        too_many = held + self._turns.ahead(uplink, now_s) + 1 - self._most
         if too_many <= 0 or held < min(self._slots, self._most):
             return 0.0
         least_s, unknown_s = COME_AGAIN_S

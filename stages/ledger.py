@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -12,34 +14,22 @@ from typing import Final
 from pipeline.errors import ConfigError, StorageError
 from pipeline.messages import ReaderProgress, Result, Resume, UplinkProgress
 from pipeline.model import Counts, Ending, FrameId, Tally
+from stages import ledger_statements as sql
 from stages.ledger_account import COLUMNS, Account
-from stages.ledger_schema import encode_boxes, encode_steps, prepare, translated
+from stages.ledger_file import connect
+from stages.ledger_schema import encode_boxes, encode_steps, translated
 from stages.lock import OwnerLock
-from stages.sink import Kept
+from stages.retention import Old
+from stages.sink_stores import Kept, Written
+from stages.whole_files import storage_error
 
 INTERRUPTED: Final = "interrupted"
 """The ending of a live frame that was only in memory when its process died."""
 
-_BUSY_S: Final = 1.0
 _REFUSED: Final = (
     "the ledger {path} has a stream {stream!r} that was made from another source, model, miner or config; "
     "choose another --out, or start over with --fresh"
 )
-
-
-_PUT_ACCOUNT: Final = (
-    f"INSERT INTO streams ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{name}' for name in COLUMNS)}) "  # noqa: S608 - constants
-    f"ON CONFLICT (stream) DO UPDATE SET {', '.join(f'{name} = :{name}' for name in COLUMNS[1:])}"
-)
-_ADD: Final = f"""INSERT INTO frames (
-    stream, seq, ordinal, revision, ending, reason, hard, miner, score, threshold, verdict, captured_ns, media_s,
-    width, height, edge_model, edge_boxes, edge_ms, edge_steps, edge_files, upload_bytes
-) VALUES ({", ".join("?" * 21)})"""  # noqa: S608 - placeholders
-_END: Final = """UPDATE frames SET revision = 2, ending = ?, reason = ?, cloud_model = ?, worker = ?, cloud_boxes = ?,
-    cloud_ms = ?, cloud_steps = ?, cloud_files = ?, upload_bytes = ? WHERE stream = ? AND seq = ?"""
-_KEPT: Final = "SELECT revision, ending, edge_files, cloud_files FROM frames WHERE stream = ? AND seq = ?"
-_OPEN: Final = "SELECT seq FROM frames WHERE stream = ? AND ending IS NULL ORDER BY seq"
-_INTERRUPT: Final = "UPDATE frames SET ending = ?, reason = ? WHERE stream = ? AND seq = ?"
 
 
 class SqliteLedger:
@@ -54,6 +44,7 @@ class SqliteLedger:
 
         Raises:
             ConfigError: somebody else owns it, it is damaged or of another format, or it cannot be made.
+            StorageError: there is no room for it.
         """
         self.path = path
         try:
@@ -62,7 +53,8 @@ class SqliteLedger:
             raise ConfigError(str(path.parent), f"cannot be made: {error}; choose another --out") from error
         self._lock = OwnerLock(path.with_name(path.name + ".lock"), path, owner)
         try:
-            self._connection = _connect(path)
+            self._connection = connect(path)
+            self._opened = path.stat()
             with translated(path):
                 names = ", ".join(COLUMNS)
                 rows = self._connection.execute(f"SELECT {names} FROM streams").fetchall()  # noqa: S608 - constants
@@ -78,47 +70,50 @@ class SqliteLedger:
 
     def kept(self, frame: FrameId) -> Kept | None:
         with translated(self.path):
-            row = self._connection.execute(_KEPT, (frame.stream, frame.seq)).fetchone()
+            row = self._connection.execute(sql.KEPT, (frame.stream, frame.seq)).fetchone()
         if row is None:
             return None
-        revision, ending, edge_files, cloud_files = row
+        revision, ending, edge_files, cloud_files, removed_ns = row
         edge_final = revision == 1 and ending not in (None, INTERRUPTED)
+        if removed_ns is not None:
+            edge_files = cloud_files = None
         return Kept(revision, ending is not None, edge_final, _split(edge_files), _split(cloud_files))
 
-    def add(self, result: Result, counts: Counts, files: tuple[str, ...]) -> None:
+    def add(self, result: Result, counts: Counts, written: Written) -> None:
         account = self._account(result.id.stream).counted(counts)
         if account.lost and result.id.seq <= account.last_seq:
             # It was given up when its reader was started again, but it was only on its way.
             account = replace(account, lost=account.lost - 1, interrupted=account.interrupted - 1)
         verdict = result.verdict
         self._write(
-            _ADD,
+            sql.ADD,
             (
                 *(result.id.stream, result.id.seq, counts.admitted, 1, result.ending, result.reason),
                 *(verdict.hard, verdict.miner, verdict.score, verdict.threshold, verdict.reason),
                 *(result.captured_ns, result.media_s, result.width, result.height),
                 *(result.edge_model, encode_boxes(result.detections), result.latency_ms),
-                *(encode_steps(result.steps_ms), ",".join(files), result.upload_bytes),
+                *(encode_steps(result.steps_ms), ",".join(written.files), result.upload_bytes, written.size_bytes),
             ),
         )
+        account = account.holding(written.size_bytes)
         if result.ending is not None:
             account = account.plus(result.ending, result.upload_bytes)
         elif account.stream not in self._heard:
             self._before_uplink.setdefault(account.stream, set()).add(result.id.seq)
         self._accounts[account.stream] = account
 
-    def end(self, result: Result, files: tuple[str, ...]) -> None:
+    def end(self, result: Result, written: Written) -> None:
         assert result.ending is not None  # noqa: S101 - the sink checks it
         boxes = encode_boxes(result.detections) if result.ending is Ending.CLOUD else None
         self._write(
-            _END,
+            sql.END,
             (
                 *(result.ending, result.reason, result.cloud_model, result.worker, boxes),
-                *(result.latency_ms, encode_steps(result.steps_ms), ",".join(files), result.upload_bytes),
-                *(result.id.stream, result.id.seq),
+                *(result.latency_ms, encode_steps(result.steps_ms), ",".join(written.files), result.upload_bytes),
+                *(written.size_bytes, result.id.stream, result.id.seq),
             ),
         )
-        account = self._account(result.id.stream)
+        account = self._account(result.id.stream).holding(written.size_bytes)
         self._accounts[account.stream] = account.plus(result.ending, result.upload_bytes)
 
     def open(self, progress: ReaderProgress) -> Resume:
@@ -151,7 +146,7 @@ class SqliteLedger:
         lost = set(self._open(account.stream)).difference(progress.recovered, early) if account.live else set()
         for seq in sorted(lost):
             reason = "it waited in the memory of an uplink that was started again"
-            self._write(_INTERRUPT, (INTERRUPTED, reason, account.stream, seq))
+            self._write(sql.INTERRUPT, (INTERRUPTED, reason, account.stream, seq))
         account = replace(account, uplink=progress.incarnation)
         self._accounts[account.stream] = account.plus(INTERRUPTED, number=len(lost))
         return True
@@ -175,10 +170,29 @@ class SqliteLedger:
     def upload_bytes(self, stream: str) -> int:
         return self._committed.get(stream, Account(stream)).upload_bytes
 
+    def removed_frames(self, stream: str) -> int:
+        return self._committed.get(stream, Account(stream)).removed
+
+    def kept_bytes(self, streams: Sequence[str]) -> int:
+        return sum(self._account(stream).kept_bytes for stream in streams)
+
+    def oldest(self, streams: Sequence[str], limit: int) -> Sequence[Old]:
+        with translated(self.path):
+            rows = self._connection.execute(sql.OLDEST, (json.dumps(streams), limit)).fetchall()
+        return [
+            Old(FrameId(stream, seq), captured_ns, tuple(dict.fromkeys(_split(edge_files) + _split(cloud_files))))
+            for stream, seq, captured_ns, edge_files, cloud_files in rows
+        ]
+
+    def removed(self, frame: FrameId, at_ns: int) -> None:
+        ((size_bytes,),) = self._write(sql.REMOVED, (at_ns, frame.stream, frame.seq))
+        self._accounts[frame.stream] = self._account(frame.stream).holding(-size_bytes, removed=1)
+
     def commit(self) -> None:
+        self._check_there()
         changed = [account for name, account in self._accounts.items() if self._committed.get(name) is not account]
         for account in changed:
-            self._write(_PUT_ACCOUNT, {name: getattr(account, name) for name in COLUMNS})
+            self._write(sql.PUT_ACCOUNT, {name: getattr(account, name) for name in COLUMNS})
         with translated(self.path):
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
@@ -189,8 +203,9 @@ class SqliteLedger:
         self._meeting.clear()
 
     def rollback(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):  # what a broken disk undid by itself cannot be undone again
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
         counts = {name: account.counts for name, account in self._accounts.items()}
         self._accounts = {name: row.counted(counts[name]) for name, row in self._committed.items()}
         self._meeting.clear()
@@ -199,6 +214,21 @@ class SqliteLedger:
         """Close the file and let go of it. What is not committed is forgotten."""
         self._connection.close()
         self._lock.close()
+
+    def _check_there(self) -> None:
+        """SQLite goes on writing into a file that has no name any more, which nobody would ever read.
+
+        Raises:
+            StorageError: the ledger was removed, moved or replaced.
+        """
+        try:
+            there = os.path.samestat(self.path.stat(), self._opened)
+        except FileNotFoundError:
+            there = False
+        except OSError as error:
+            raise storage_error(self.path, error) from error
+        if not there:
+            raise StorageError(f"{self.path} is not the ledger that was opened: put that one back, or start again")
 
     def _account(self, stream: str) -> Account:
         return self._accounts.get(stream) or Account(stream)
@@ -234,41 +264,20 @@ class SqliteLedger:
 
     def _open(self, stream: str) -> list[int]:
         with translated(self.path):
-            return [seq for (seq,) in self._connection.execute(_OPEN, (stream,))]
+            return [seq for (seq,) in self._connection.execute(sql.OPEN, (stream,))]
 
     def _one(self, query: str, stream: str) -> int | None:
         with translated(self.path):
             row: tuple[int | None] = self._connection.execute(query, (stream,)).fetchone()
         return row[0]
 
-    def _write(self, statement: str, values: tuple[object, ...] | dict[str, object]) -> None:
+    def _write(self, statement: str, values: tuple[object, ...] | dict[str, object]) -> list[tuple[int]]:
         with translated(self.path):
             if not self._connection.in_transaction:
                 self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute(statement, values)
+            rows: list[tuple[int]] = self._connection.execute(statement, values).fetchall()
+        return rows
 
 
 def _split(files: str | None) -> tuple[str, ...]:
     return tuple(files.split(",")) if files else ()
-
-
-@contextmanager
-def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        with translated(path):
-            connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        with _closed_on_error(connection), translated(path):
-            prepare(path, connection)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-    except StorageError as error:
-        raise ConfigError(str(path), f"cannot be opened: {error}; or choose another --out") from error
-    return connection

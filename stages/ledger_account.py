@@ -30,6 +30,8 @@ class Account:
     lost: int = 0
     last_seq: int = 0
     upload_bytes: int = 0
+    kept_bytes: int = 0
+    removed: int = 0
 
     @property
     def counts(self) -> Counts:
@@ -53,6 +55,10 @@ class Account:
         """With ``number`` more frames that ended so."""
         counted = {ending: getattr(self, ending) + number}
         return replace(self, upload_bytes=self.upload_bytes + upload_bytes, **counted)
+
+    def holding(self, size_bytes: int, removed: int = 0) -> Account:
+        """With so many bytes of pictures more, and so many frames whose pictures were removed."""
+        return replace(self, kept_bytes=self.kept_bytes + size_bytes, removed=self.removed + removed)
 
 
 COLUMNS: Final = tuple(field.name for field in fields(Account))

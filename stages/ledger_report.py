@@ -17,7 +17,7 @@ from pipeline.model import Detections, Tally
 from stages.ledger_schema import decode_boxes, translated
 
 _FRAMES: Final = """SELECT seq, media_s, width, height, hard, verdict, ending, reason, edge_boxes, cloud_boxes,
-    edge_files, cloud_files FROM frames WHERE stream = ? ORDER BY seq"""
+    edge_files, cloud_files, removed_ns IS NOT NULL FROM frames WHERE stream = ? ORDER BY seq"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +30,8 @@ class StreamReport:
         upload_bytes: what was sent to workers, every attempt counted.
         edge_ms: (N,) milliseconds from capture to revision 1, of all frames.
         cloud_ms: (M,) milliseconds from capture to revision 2, of the frames that the cloud answered.
+        kept_bytes: what its pictures take on disk.
+        removed: of how many frames the pictures were removed, since only so much is kept.
     """
 
     stream: str
@@ -40,6 +42,8 @@ class StreamReport:
     upload_bytes: int
     edge_ms: npt.NDArray[np.float64]
     cloud_ms: npt.NDArray[np.float64]
+    kept_bytes: int
+    removed: int
 
     @property
     def upload_ratio(self) -> float:
@@ -57,6 +61,7 @@ class FrameRow:
         reason: why it ended so, or empty.
         joint: the final boxes: the cloud's where it answered, else the edge's.
         files: the folders that have a picture of it.
+        removed: whether its pictures were removed, since only so much is kept.
     """
 
     stream: str
@@ -71,6 +76,7 @@ class FrameRow:
     edge: Detections
     joint: Detections
     files: frozenset[str]
+    removed: bool = False
 
 
 def read_report(path: Path) -> dict[str, StreamReport]:
@@ -91,11 +97,12 @@ def read_frames(path: Path, stream: str) -> Iterator[FrameRow]:
     """The frames of a stream, in the order of ``seq``; errors as of ``read_report``."""
     with _reading(path) as connection:
         for row in connection.execute(_FRAMES, (stream,)):
-            seq, media_s, width, height, hard, verdict, ending, reason, edge_boxes, cloud_boxes, *files = row
+            seq, media_s, width, height, hard, verdict, ending, reason, edge_boxes, cloud_boxes, *files, removed = row
             edge = decode_boxes(edge_boxes)
             joint = decode_boxes(cloud_boxes) if cloud_boxes is not None else edge
-            have = frozenset(name for text in files if text for name in text.split(","))
-            yield FrameRow(stream, seq, media_s, width, height, bool(hard), verdict, ending, reason, edge, joint, have)
+            have = frozenset(name for text in files if text and not removed for name in text.split(","))
+            about = (seq, media_s, width, height, bool(hard), verdict, ending, reason)
+            yield FrameRow(stream, *about, edge, joint, have, bool(removed))
 
 
 def read_rows(path: Path, table: str, order: str) -> Iterator[dict[str, object]]:
@@ -128,6 +135,9 @@ def _stream_report(connection: sqlite3.Connection, row: tuple[str, str, int, int
     pending = admitted - sum(endings.values())
     sent = "SELECT count(*), coalesce(sum(upload_bytes), 0) FROM frames WHERE stream = ? AND upload_bytes > 0"
     uploaded, upload_bytes = connection.execute(sent, (stream,)).fetchone()
+    pictures = """SELECT coalesce(sum(size_bytes) FILTER (WHERE removed_ns IS NULL), 0), count(removed_ns)
+        FROM frames WHERE stream = ?"""
+    kept_bytes, removed = connection.execute(pictures, (stream,)).fetchone()
     edge = "SELECT edge_ms FROM frames WHERE stream = ? ORDER BY seq"
     cloud = "SELECT cloud_ms FROM frames WHERE stream = ? AND ending = 'cloud' ORDER BY seq"
     return StreamReport(
@@ -139,6 +149,8 @@ def _stream_report(connection: sqlite3.Connection, row: tuple[str, str, int, int
         upload_bytes=upload_bytes,
         edge_ms=np.array(connection.execute(edge, (stream,)).fetchall(), np.float64).reshape(-1),
         cloud_ms=np.array(connection.execute(cloud, (stream,)).fetchall(), np.float64).reshape(-1),
+        kept_bytes=kept_bytes,
+        removed=removed,
     )
 
 

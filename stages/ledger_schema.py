@@ -3,7 +3,8 @@
 ``streams``, one row a stream: what made it, its reader's counts, and how its frames ended.
     stream, fingerprint, source, live (0 or 1); reader and uplink: the incarnations last heard;
     read, skipped, dropped, admitted; easy, cloud, expired, failed, interrupted (``lost`` of these have no row in
-    ``frames``); last_seq: the last number that an earlier reader of a live stream may have used; upload_bytes.
+    ``frames``); last_seq: the last number that an earlier reader of a live stream may have used; upload_bytes;
+    kept_bytes: what its pictures take; removed: of how many frames they were removed (``sink.keep``).
 
 ``tally``, a view: the counts of ``streams``, and ``pending``.
 
@@ -15,6 +16,8 @@
     captured_ns (since the epoch), media_s (in the source), width, height (pixels);
     edge_model, edge_boxes, edge_ms (capture to decision), edge_steps (milliseconds, JSON), edge_files: revision 1;
     cloud_model, worker, cloud_boxes, cloud_ms, cloud_steps, cloud_files, upload_bytes: revision 2.
+    size_bytes: what its pictures took, in blocks of 4 KiB; removed_ns: when they were removed (since the epoch), or
+    NULL while they are there.
     Boxes are the reported detections as JSON, ``[{"class": "helmet", "score": 0.91, "box": [x1, y1, x2, y2]}]`` in
     source pixels; cloud_boxes is NULL unless the cloud answered. Files are names of folders, comma-separated.
 
@@ -37,7 +40,7 @@ import numpy as np
 from pipeline.errors import ConfigError, StorageError
 from pipeline.model import Detections
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The ledger's format, in SQLite's ``user_version``."""
 
 _APPLICATION_ID: Final = 0x544E444D
@@ -50,7 +53,8 @@ CREATE TABLE streams (
     reader TEXT NOT NULL, uplink TEXT NOT NULL,
     read INTEGER NOT NULL, skipped INTEGER NOT NULL, dropped INTEGER NOT NULL, admitted INTEGER NOT NULL,
     easy INTEGER NOT NULL, cloud INTEGER NOT NULL, expired INTEGER NOT NULL, failed INTEGER NOT NULL,
-    interrupted INTEGER NOT NULL, lost INTEGER NOT NULL, last_seq INTEGER NOT NULL, upload_bytes INTEGER NOT NULL
+    interrupted INTEGER NOT NULL, lost INTEGER NOT NULL, last_seq INTEGER NOT NULL, upload_bytes INTEGER NOT NULL,
+    kept_bytes INTEGER NOT NULL, removed INTEGER NOT NULL
 );
 CREATE TABLE frames (
     stream TEXT NOT NULL, seq INTEGER NOT NULL, ordinal INTEGER NOT NULL,
@@ -60,14 +64,16 @@ CREATE TABLE frames (
     edge_model TEXT NOT NULL, edge_boxes TEXT NOT NULL, edge_ms REAL NOT NULL, edge_steps TEXT NOT NULL,
     edge_files TEXT NOT NULL,
     cloud_model TEXT, worker TEXT, cloud_boxes TEXT, cloud_ms REAL, cloud_steps TEXT, cloud_files TEXT,
-    upload_bytes INTEGER NOT NULL,
+    upload_bytes INTEGER NOT NULL, size_bytes INTEGER NOT NULL, removed_ns INTEGER,
     PRIMARY KEY (stream, seq)
 );
 CREATE INDEX frames_open ON frames (stream, seq) WHERE ending IS NULL;
+CREATE INDEX frames_kept ON frames (captured_ns, seq)
+    WHERE ending IS NOT NULL AND removed_ns IS NULL AND size_bytes > 0;
 CREATE VIEW tally AS SELECT stream, read, skipped, dropped, admitted, easy, cloud, expired, failed, interrupted,
     admitted - easy - cloud - expired - failed - interrupted AS pending FROM streams;
 PRAGMA application_id = 0x544E444D;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 COMMIT;
 """
 
@@ -85,8 +91,8 @@ _PASSING: Final = frozenset(
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours.
+def translated(path: Path, what: str = "ledger") -> Iterator[None]:
+    """Turn SQLite's errors into ours; ``what`` the file is, for people.
 
     Raises:
         StorageError: the disk is full, read-only or broken, or somebody else is writing.
@@ -100,7 +106,7 @@ def translated(path: Path) -> Iterator[None]:
             raise StorageError(f"{path} cannot be written: {error}; make room on its disk, writable for us") from error
         if code in _DAMAGED:
             raise ConfigError(
-                str(path), f"is no readable ledger: {error}; put it right, choose another --out, or start with --fresh"
+                str(path), f"is no readable {what}: {error}; put it right, choose another --out, or start with --fresh"
             ) from error
         raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -38,13 +39,15 @@ class OwnerLock:
             raise ConfigError(str(what), f"is used by {name}; stop that one, or choose another --out") from error
         except OSError as error:
             raise ConfigError(str(what), f"cannot be locked: {error}; choose another --out, on a local disk") from error
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, owner.encode(), 0)
+        with contextlib.suppress(OSError):  # on a full disk the lock holds without the name
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, owner.encode(), 0)
 
     def close(self) -> None:
         """Let go. A second call does nothing."""
         if self._file >= 0:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # on a disk that became read-only the name stays, and locks nothing
+                self._path.unlink(missing_ok=True)
             os.close(self._file)
             self._file = -1
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, Self
 
 from pipeline.messages import Result, Store
 from pipeline.model import FrameId
@@ -15,14 +15,19 @@ class Waiting:
     """A hard example in the outbox.
 
     Attributes:
-        store: its revision 1, with the picture as JPEG. A decided one that comes without picture has its revision 1
-            on disk.
+        store: its revision 1, with the picture for as long as somebody may want it.
+        size_bytes: what its JPEG takes.
+        born_s: monotonic clock of this process at its capture, which may lie before the process began.
         tries: how many workers it has ended, or had an error from.
+        stored: whether the sink has its revision 1.
         decided: its revision 2, once there is one.
     """
 
     store: Store
+    size_bytes: int
+    born_s: float
     tries: int = 0
+    stored: bool = False
     decided: Result | None = None
 
     @property
@@ -30,22 +35,43 @@ class Waiting:
         return self.store.id
 
     @property
-    def size_bytes(self) -> int:
-        """What its picture takes."""
-        return len(self.store.image.jpeg) if self.store.image else 0
+    def hardness(self) -> float:
+        """By how much it is missed where not all frames can be had: the miner's score. 0 where there is none."""
+        return self.store.result.verdict.score or 0.0
+
+    @property
+    def needs_picture(self) -> bool:
+        """Whether a worker or the sink may still want the picture."""
+        return self.decided is None or not self.stored
+
+    def at_rest(self) -> Self:
+        """The same, with as little memory as may be."""
+        image = self.store.image
+        return replace(self, store=replace(self.store, image=image and image.at_rest()))
+
+
+Changes = Mapping[FrameId, Waiting | None]
+"""The newest version of some frames; None for one that is to be forgotten."""
 
 
 class OutboxStore(Protocol):
-    """Keeps hard examples until they are removed. What it has taken is kept when the method returns."""
+    """Keeps hard examples until they are forgotten."""
 
-    def put(self, waiting: Waiting) -> None:
-        """Keep an example, or its newer version."""
+    def write(self, changes: Changes) -> None:
+        """Keep all of these changes, or none.
 
-    def remove(self, frame: FrameId) -> None:
-        """Forget an example whose revision 2 is stored. One that is not there is no error."""
+        They are on disk when this returns, and so is the picture of a frame that is new; where it lies in a file,
+        ``image.file`` says so. To forget a frame that is not there is no error.
+
+        Raises:
+            StorageError: the disk takes nothing. The outbox is as it was.
+        """
 
     def entries(self) -> Iterable[Waiting]:
-        """What was kept when the process started, in the order in which it came."""
+        """What was kept when the process started, in the order in which it came.
+
+        One that ``needs_picture`` and comes without it has lost it.
+        """
 
 
 class MemoryOutbox:
@@ -54,15 +80,13 @@ class MemoryOutbox:
     def __init__(self) -> None:
         self._kept: dict[FrameId, Waiting] = {}
 
-    def put(self, waiting: Waiting) -> None:
-        """Keep an example, or its newer version, as JPEG alone."""
-        image = waiting.store.image
-        store = replace(waiting.store, image=image and image.encoded_only())
-        self._kept[waiting.id] = replace(waiting, store=store)
-
-    def remove(self, frame: FrameId) -> None:
-        """Forget an example."""
-        self._kept.pop(frame, None)
+    def write(self, changes: Changes) -> None:
+        """Keep or forget examples, their pictures as JPEG alone."""
+        for frame, waiting in changes.items():
+            if waiting is None:
+                self._kept.pop(frame, None)
+            else:
+                self._kept[frame] = waiting.at_rest()
 
     def entries(self) -> Iterable[Waiting]:
         """Everything that is kept."""

@@ -11,17 +11,18 @@ from typing import Final, Self
 
 import numpy as np
 
-from pipeline.errors import ConfigError, DropMessage
-from pipeline.image import Image, decode_jpeg, encode_jpeg
+from pipeline.errors import ConfigError, DropMessage, StorageError
+from pipeline.image import Image
 from pipeline.messages import Result
 from pipeline.model import Detections, Ending, FrameId
+from stages.folders import PART, Folders
 from stages.lock import OwnerLock
-from stages.vision.draw import draw_boxes, draw_onto
-from stages.whole_files import publish, storage_error
+from stages.sink_stores import Written
+from stages.vision.draw_jpeg import draw_jpeg, redraw_jpeg
+from stages.whole_files import FolderGoneError, publish, storage_error
 
 _PICTURE: Final = re.compile(r"[1-9]\d*\.jpeg")
 _LABELS: Final = re.compile(r"[1-9]\d*\.txt|classes\.txt")
-_PART: Final = re.compile(r"\.(?:[1-9]\d*\.(?:jpeg|txt)|classes\.txt|probe)\.part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,53 +94,66 @@ class FolderOutputs:
 
         Raises:
             ConfigError: a folder cannot be made or written.
+            StorageError: there is no room for it.
         """
         self._folders = dict(folders)
         self._quality = quality
         self._classes: dict[Path, tuple[str, ...]] = {}
-        for stream in self._folders.values():
-            for folder in stream:
-                check_writable(folder)
-                _remove_parts(folder)
+        self._there = Folders(folder for stream in self._folders.values() for folder in stream)
 
-    def edge(self, result: Result, image: Image) -> tuple[str, ...]:
+    def edge(self, result: Result, image: Image) -> Written:
         """Write revision 1: ``all``, and of a hard frame ``hard_edge`` and ``dataset``; see ``OutputStore``."""
         to, name = self._to(result.id), f"{result.id.seq}.jpeg"
-        drawn = encode_jpeg(draw_boxes(image.pixels, result.detections), self._quality)
+        drawn = draw_jpeg(image, result.detections, self._quality, encoded=result.verdict.hard)
         if not result.verdict.hard:
-            publish({to.all / name: drawn})
-            return ("all",)
-        publish({to.dataset / name: image.jpeg, to.hard_edge / name: drawn, to.all / name: to.hard_edge / name})
-        return ("all", "hard_edge", "dataset")
+            return Written(("all",), self._publish({to.all / name: drawn}))
+        size_bytes = self._publish(
+            {to.dataset / name: _jpeg(image), to.hard_edge / name: drawn, to.all / name: to.hard_edge / name}
+        )
+        return Written(("all", "hard_edge", "dataset"), size_bytes)
 
-    def cloud(self, result: Result, before: tuple[str, ...]) -> tuple[str, ...]:
+    def cloud(self, result: Result, before: tuple[str, ...]) -> Written:
         """Write revision 2: where the cloud answered, ``hard_cloud``, ``all`` anew, and the labels in ``dataset``.
 
         Where somebody took the picture out of ``dataset``, or damaged it, all stays as it is.
         """
         if result.ending is not Ending.CLOUD or "dataset" not in before:
-            return tuple(name for name in before if name == "all")
+            return Written(tuple(name for name in before if name == "all"))
         to, name = self._to(result.id), f"{result.id.seq}.jpeg"
         try:
-            pixels = decode_jpeg((to.dataset / name).read_bytes())
+            drawn = redraw_jpeg((to.dataset / name).read_bytes(), result.detections, self._quality)
         except (FileNotFoundError, DropMessage):
-            return ("all",)
+            self._restore(to.dataset)
+            return Written(("all",))
         except OSError as error:
             raise storage_error(to.dataset / name, error) from error
-        drawn = encode_jpeg(draw_onto(pixels, result.detections), self._quality)
         labels = yolo_labels(
             result.detections, self._class_names(to.dataset, result.detections), result.width, result.height
         )
-        publish(
+        size_bytes = self._publish(
             {
                 to.dataset / f"{result.id.seq}.txt": labels.encode(),
                 to.hard_cloud / name: drawn,
                 to.all / name: to.hard_cloud / name,
             }
         )
-        return ("all", "hard_cloud", "labels")
+        return Written(("all", "hard_cloud", "labels"), size_bytes)
 
-    def paths(self, frame: FrameId, files: tuple[str, ...]) -> dict[str, str]:
+    def remove(self, frame: FrameId, files: Iterable[str]) -> None:
+        """Remove a frame's files in the folders ``files``; those that are gone are no error.
+
+        Raises:
+            StorageError: one cannot be removed, or a folder is gone with its disk.
+        """
+        for path in map(Path, self.paths(frame, files).values()):
+            try:
+                path.unlink()
+            except FileNotFoundError:
+                self._restore(path.parent)
+            except OSError as error:
+                raise StorageError(f"{path} cannot be removed: {error.strerror}; remove it yourself") from error
+
+    def paths(self, frame: FrameId, files: Iterable[str]) -> dict[str, str]:
         """The path of a frame's file in each of the folders ``files``; ``labels`` lies in ``dataset``."""
         to = self._to(frame)
         return {
@@ -166,9 +180,33 @@ class FolderOutputs:
         known = self._classes[dataset]
         new = tuple(name for name in detections.names if name not in known)
         if new:
-            publish({path: "".join(f"{name}\n" for name in known + new).encode()})
+            self._publish({path: _lines(known + new)})
             self._classes[dataset] = known + new
         return self._classes[dataset]
+
+    def _publish(self, files: Mapping[Path, bytes | Path]) -> int:
+        try:
+            return publish(files)
+        except FolderGoneError:
+            for folder in {path.parent for path in files}:
+                self._restore(folder)
+            return publish(files)
+
+    def _restore(self, folder: Path) -> None:
+        """See that a folder is there; one that is made again gets its ``classes.txt``, by which labels count."""
+        self._there.restore(folder)
+        path = folder / "classes.txt"
+        if folder in self._classes and not path.exists():
+            publish({path: _lines(self._classes[folder])})
+
+
+def _lines(names: tuple[str, ...]) -> bytes:
+    return "".join(f"{name}\n" for name in names).encode()
+
+
+def _jpeg(image: Image) -> bytes | Path:
+    """The picture's JPEG, or the file that it lies in already, to be linked."""
+    return image.file if image.file and image.file.exists() else image.jpeg
 
 
 def yolo_labels(detections: Detections, names: tuple[str, ...], width: int, height: int) -> str:
@@ -210,7 +248,7 @@ def _remove_ours(folders: Iterable[OutputFolders], files: Iterable[Path]) -> Non
                 continue
             for path in folder.iterdir():
                 labels = folder == stream.dataset and _LABELS.fullmatch(path.name)
-                if labels or _PICTURE.fullmatch(path.name) or _PART.fullmatch(path.name):
+                if labels or _PICTURE.fullmatch(path.name) or PART.fullmatch(path.name):
                     _unlink(path)
 
 
@@ -221,26 +259,3 @@ def _unlink(path: Path) -> None:
         raise ConfigError(
             str(path), f"cannot be removed: {error}; remove it yourself, or choose another --out"
         ) from error
-
-
-def check_writable(folder: Path) -> None:
-    """Make a folder, and write and remove a file in it.
-
-    Raises:
-        ConfigError: that does not work.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe.part"
-        probe.write_bytes(b"x")
-        probe.unlink(missing_ok=True)
-    except OSError as error:
-        raise ConfigError(
-            str(folder), f"cannot be written: {error}; choose another folder, or make it writable"
-        ) from error
-
-
-def _remove_parts(folder: Path) -> None:
-    for path in folder.iterdir():
-        if _PART.fullmatch(path.name):
-            _unlink(path)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
+
+import structlog
 
 from pipeline.errors import ConfigError, DropMessage, SourceError
 from pipeline.messages import (
@@ -27,6 +29,8 @@ from stages.intake import Intake, Pace, Retries, Taken
 from stages.source import Ended, Passed, VideoSource, Wanted
 from stages.unconfirmed import Backlog, Unconfirmed
 
+log = structlog.get_logger()
+
 ASK_AGAIN_S: Final = (1.0, 5.0)
 """The first and the longest pause between two requests for a ``Resume``."""
 
@@ -41,7 +45,7 @@ PROGRESS_AGAIN_S: Final = 5.0
 
 SINK_IS_SLOW_S: Final = 5.0
 CLOUD_IS_SLOW_S: Final = 1.0
-"""So long the reader must have stood still before it says that it waits, and for whom."""
+"""So long the reader must have stood still before it says that it waits, and for whom; the second if it knows why."""
 
 
 class Reader:
@@ -96,7 +100,7 @@ class Reader:
         self._resumed = self._stopped = False
         self._end: Ended | None = None
         self._blocked_s: float | None = None
-        self._refusal = ""
+        self._refusals: dict[int, str] = {}
 
         self._status, self._reason = SourceStatus.OPENING, ""
         self._counts = self._told_counts = Counts()
@@ -141,6 +145,11 @@ class Reader:
     def drained(self) -> bool:
         """After ``Drain``: whether every frame that was admitted is stored."""
         return not self._admits and not len(self._unconfirmed)
+
+    @property
+    def levels(self) -> Mapping[str, int]:
+        """The window's frames that are not stored, and a file's that are not final. Any thread may ask."""
+        return {"window": len(self._unconfirmed), "backlog": len(self._backlog)}
 
     @property
     def _admits(self) -> bool:
@@ -251,7 +260,7 @@ class Reader:
     def _stored(self, stored: Stored) -> Iterator[Message]:
         now_s = self._clock()
         self._unconfirmed.confirm(stored.id.seq, now_s)
-        self._refusal = ""
+        self._refusals.pop(stored.id.seq, None)
         if stored.final:
             self._backlog.final(stored.id.seq)
         yield from self._still_waiting(now_s)
@@ -261,7 +270,7 @@ class Reader:
         if refused.id.seq in self._unconfirmed:
             now_s = self._clock()
             self._unconfirmed.postpone(refused.id.seq, now_s + REFUSED_PAUSE_S)
-            self._refusal = refused.reason
+            self._refusals[refused.id.seq] = refused.reason
             yield from self._still_waiting(now_s)
 
     def _undeliverable(self, frame: Frame, reason: str) -> Sequence[Message]:
@@ -290,7 +299,7 @@ class Reader:
     def _complains_at_s(self) -> float:
         if self._status is SourceStatus.WAITING or self._blocked_s is None:
             return math.inf
-        sink_is_slow = len(self._unconfirmed) >= self._window
+        sink_is_slow = len(self._unconfirmed) >= self._window and not self._refusals
         return self._blocked_s + (SINK_IS_SLOW_S if sink_is_slow else CLOUD_IS_SLOW_S)
 
     def _complain(self, now_s: float) -> Iterator[Message]:
@@ -306,14 +315,18 @@ class Reader:
             yield from self._say(SourceStatus.WAITING, self._complaint(), now_s)
 
     def _complaint(self) -> str:
-        if self._refusal:
-            return f"waits for the sink: {self._refusal}"
+        if self._refusals:
+            return f"waits for the sink: {next(reversed(self._refusals.values()))}"
         if len(self._unconfirmed) >= self._window:
             return f"waits for the sink: {len(self._unconfirmed)} frames are sent and not stored"
         return f"waits for the cloud: {len(self._backlog)} hard frames are under way"
 
     def _say(self, status: SourceStatus, reason: str, now_s: float) -> Iterator[Message]:
         if (status, reason) != (self._status, self._reason):
+            if status is SourceStatus.RETRYING:
+                log.warning("source_lost", stream=self._stream, reason=reason)
+            elif self._status is SourceStatus.RETRYING and status is SourceStatus.RUNNING:
+                log.info("source_back", stream=self._stream)
             self._status, self._reason = status, reason
             yield self._progress(now_s)
 

@@ -41,7 +41,7 @@ def second(held: Held, ending: Ending, reason: str, now_s: float, answer: CloudA
         revision=2,
         ending=ending,
         reason=reason,
-        latency_ms=(now_s - held.born_s) * 1e3,
+        latency_ms=(now_s - held.waiting.born_s) * 1e3,
         upload_bytes=held.uploaded_bytes,
     )
     if answer is None:

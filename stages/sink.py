@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
+
+import structlog
 
 from pipeline.errors import DropMessage, StorageError
-from pipeline.image import Image
 from pipeline.messages import (
     Drain,
     Message,
     NotStored,
     ReaderProgress,
-    Result,
-    Resume,
     SourceStatus,
     Store,
     Stored,
     Tick,
     UplinkProgress,
 )
-from pipeline.model import Counts, Ending, FrameId, Tally
+from pipeline.model import Ending, FrameId
 from pipeline.stage import Clock
+from stages.refusal import Refusal
+from stages.retention import Retention
 from stages.sink_states import States
+from stages.sink_stores import Kept, LedgerStore, OutputStore, Written
+
+_log = structlog.get_logger()
 
 COMMIT_AT: Final = 16
 """How many answers may wait for one commit."""
@@ -32,84 +35,12 @@ COMMIT_AT: Final = 16
 COMMIT_AFTER_S: Final = 0.02
 """How long an answer may wait for one. Each commit costs a sync of the disk, of which flash has only so many."""
 
-RETRY_FIRST_S: Final = 1.0
-RETRY_MOST_S: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What the ledger has of one frame.
-
-    Attributes:
-        revision: the last one that is stored.
-        final: whether the frame has ended.
-        edge_final: whether it ended with revision 1.
-        edge_files: the folders that revision 1 has a file in.
-        cloud_files: the same for revision 2.
-    """
-
-    revision: int
-    final: bool
-    edge_final: bool
-    edge_files: tuple[str, ...]
-    cloud_files: tuple[str, ...]
-
-
-class LedgerStore(Protocol):
-    """Where the ledger is kept. Nothing is on disk before ``commit`` returns.
-
-    Every method raises ``StorageError`` where the disk takes nothing; then ``rollback`` is called next.
-    """
-
-    def kept(self, frame: FrameId) -> Kept | None:
-        """What is known of a frame, uncommitted rows too."""
-
-    def add(self, result: Result, counts: Counts, files: tuple[str, ...]) -> None:
-        """Record revision 1 of a frame that has no row; ``counts`` are the reader's with this frame in them."""
-
-    def end(self, result: Result, files: tuple[str, ...]) -> None:
-        """Record revision 2 of a frame whose row is not final."""
-
-    def open(self, progress: ReaderProgress) -> Resume:
-        """Where a reader goes on. The same incarnation may ask again."""
-
-    def count(self, progress: ReaderProgress) -> None:
-        """Keep a reader's counts, if they are newer. They may wait for a later commit."""
-
-    def meet(self, progress: UplinkProgress) -> bool:
-        """Learn which uplink this is, and what a new one has lost. Return whether it is new."""
-
-    def tally(self, stream: str) -> Tally:
-        """The newest counts, and the endings that are committed. Cheap."""
-
-    def upload_bytes(self, stream: str) -> int:
-        """What was sent to workers for the frames whose end is committed. Cheap."""
-
-    def commit(self) -> None:
-        """Put all of it on disk."""
-
-    def rollback(self) -> None:
-        """Forget what is not committed."""
-
-
-class OutputStore(Protocol):
-    """Where pictures are kept. Each file appears whole or not at all; writing one again replaces it.
-
-    ``edge`` and ``cloud`` return the folders that have a file now. They raise ``StorageError`` where the disk takes
-    nothing, and ``DropMessage`` where the picture cannot be decoded.
-    """
-
-    def edge(self, result: Result, image: Image) -> tuple[str, ...]:
-        """Write what revision 1 gives."""
-
-    def cloud(self, result: Result, before: tuple[str, ...]) -> tuple[str, ...]:
-        """Write what revision 2 gives; ``before`` is what revision 1 returned."""
-
-    def paths(self, frame: FrameId, files: tuple[str, ...]) -> Mapping[str, str]:
-        """The path of a frame's file in each folder."""
-
 
 _Key = tuple[FrameId, int]
+
+
+class _PicturesRefused(StorageError):
+    """The disk did not take the pictures of one revision; the ledger has not been touched."""
 
 
 class Sink:
@@ -119,25 +50,28 @@ class Sink:
     that was stored before changes nothing and is answered as before; nothing changes a frame that has ended.
 
     Where the disk takes nothing, ``NotStored`` is said, and the revision waits here for a retry (1 s, doubled to 30 s).
-    How many can wait is bounded by the windows of those who sent them.
+    How many can wait is bounded by the windows of those who sent them. Pictures that are not to be kept any longer are
+    removed after a commit, and when their time has come.
 
     Attributes:
         ahead: how many second revisions came before their first was stored; they are ignored, and will be sent again.
     """
 
-    def __init__(self, ledger: LedgerStore, outputs: OutputStore, clock: Clock) -> None:
+    def __init__(
+        self, ledger: LedgerStore, outputs: OutputStore, clock: Clock, retention: Retention | None = None
+    ) -> None:
+        """Keep revisions in ``ledger`` and ``outputs``, and all of them unless there is a ``retention``."""
         self.ahead = 0
         self._ledger = ledger
         self._outputs = outputs
         self._clock = clock
+        self._retention = retention
         self._states = States()
         self._asks: dict[str, ReaderProgress] = {}
         self._uncommitted: dict[_Key, tuple[Store, Stored]] = {}
         self._held: dict[_Key, Store] = {}
         self._told: set[_Key] = set()
-        self._full = ""
-        self._delay_s = RETRY_FIRST_S
-        self._retry_at_s = math.inf
+        self._refusal = Refusal()
         self._commit_at_s = math.inf
         self._draining = False
 
@@ -152,22 +86,30 @@ class Sink:
                 answers += self._hear_reader(message, now_s)
             case UplinkProgress():
                 answers += self._hear_uplink(message, now_s)
-            case Tick() | Drain():
-                self._draining |= isinstance(message, Drain)
+            case Tick():
                 answers += self._work(now_s)
+            case Drain():
+                self._draining = True
+                answers += self._work(now_s)
+                self._say_what_is_left()
             case _:
                 return answers
-        return answers + self._states.due(self._ledger, self._full, now_s, at_once=self._draining)
+        return answers + self._states.due(self._ledger, self._refusal.reason, now_s, at_once=self._draining)
 
     @property
     def wakes_at_s(self) -> float:
-        """When a commit, a retry or a state is due."""
-        return min(self._commit_at_s, self._retry_at_s, self._states.due_at_s)
+        """When a commit, a retry, a removal or a state is due."""
+        return min(self._commit_at_s, self._refusal.retry_at_s, self._removal_at_s, self._states.due_at_s)
 
     @property
     def drained(self) -> bool:
         """After ``Drain``: whether all that came is on disk. It is false for as long as the disk takes nothing."""
         return self._draining and not (self._uncommitted or self._held or self._asks)
+
+    @property
+    def levels(self) -> Mapping[str, int]:
+        """The revisions that wait for a commit, and those that the disk does not take. Any thread may ask."""
+        return {"uncommitted": len(self._uncommitted), "refused": len(self._held)}
 
     def _store(self, store: Store, now_s: float) -> list[Message]:
         key = (store.id, store.result.revision)
@@ -175,7 +117,7 @@ class Sink:
         if key in self._uncommitted:
             return []
         if key in self._held:
-            return [NotStored(*key, self._full)]
+            return [NotStored(*key, self._refusal.reason)]
         try:
             answers = self._take(key, store)
         except StorageError as error:
@@ -193,14 +135,22 @@ class Sink:
         if kept is not None and (kept.final or kept.revision >= key[1]):
             return self._store_again(key, kept)
         if kept is None:
-            files = self._outputs.edge(store.result, store.image) if store.image else ()
-            self._ledger.add(store.result, store.counts, files)
+            written = self._write(store, ())
+            self._ledger.add(store.result, store.counts, written)
         else:
-            files = self._outputs.cloud(store.result, kept.edge_files)
-            self._ledger.end(store.result, files)
-        stored = Stored(*key, store.result.final, self._outputs.paths(store.id, files))
+            written = self._write(store, kept.edge_files)
+            self._ledger.end(store.result, written)
+        stored = Stored(*key, store.result.final, self._outputs.paths(store.id, written.files))
         self._uncommitted[key] = (store, stored)
         return []
+
+    def _write(self, store: Store, before: tuple[str, ...]) -> Written:
+        try:
+            if store.result.revision == 2:
+                return self._outputs.cloud(store.result, before)
+            return self._outputs.edge(store.result, store.image) if store.image else Written()
+        except StorageError as error:
+            raise _PicturesRefused(str(error)) from error
 
     def _store_again(self, key: _Key, kept: Kept) -> list[Message]:
         if kept.final and (key[0], 1) in self._uncommitted:
@@ -210,19 +160,19 @@ class Sink:
         return [Stored(*key, final, self._outputs.paths(key[0], files))]
 
     def _work(self, now_s: float) -> list[Message]:
-        if self._full and (self._draining or now_s >= self._retry_at_s):
+        if self._refusal.reason and (self._draining or now_s >= self._refusal.retry_at_s):
             return self._retry(now_s)
-        return self._commit(now_s) if self._uncommitted or self._asks or self._draining else []
+        due = self._uncommitted or self._asks or self._draining or now_s >= self._removal_at_s
+        return self._commit(now_s) if due else []
 
     def _retry(self, now_s: float) -> list[Message]:
-        self._delay_s = min(2 * self._delay_s, RETRY_MOST_S)
         answers: list[Message] = []
         try:
             for key in tuple(self._held):
                 answers += self._take(key, self._held[key])
                 del self._held[key]
         except StorageError as error:
-            return answers + self._block(error, now_s)
+            answers += self._block(error, now_s)
         return answers + self._commit(now_s)
 
     def _commit(self, now_s: float) -> list[Message]:
@@ -238,25 +188,48 @@ class Sink:
         self._uncommitted.clear()
         self._asks.clear()
         self._commit_at_s = math.inf
-        if self._full and not self._held:
-            self._full, self._delay_s, self._retry_at_s = "", RETRY_FIRST_S, math.inf
+        return [*stored, *resumes, *self._remove(now_s)]
+
+    @property
+    def _removal_at_s(self) -> float:
+        # While the disk refuses, a removal waits for the next try: it may be what the disk refuses.
+        return self._retention.due_at_s if self._retention and not self._refusal.reason else math.inf
+
+    def _remove(self, now_s: float) -> list[Message]:
+        """What follows a commit: the disk is in order, unless it refuses to remove what is not to be kept."""
+        try:
+            for stream in self._retention.prune(now_s) if self._retention else ():
+                self._states.touch(stream)
+        except StorageError as error:
+            return self._block(error, now_s)
+        if not self._held and self._refusal.over(now_s):
             self._states.touch_all()
-        return [*stored, *resumes]
+        return []
 
     def _block(self, error: StorageError, now_s: float) -> list[Message]:
-        # One statement that fails may have undone its whole transaction: all of it waits, in the order it came in.
-        self._ledger.rollback()
-        self._held = {key: store for key, (store, _) in self._uncommitted.items()} | self._held
-        self._uncommitted.clear()
-        self._commit_at_s = math.inf
-        if self._retry_at_s <= now_s or not self._full:
-            self._retry_at_s = now_s + self._delay_s
-        if not self._full:
+        if not isinstance(error, _PicturesRefused):
+            # One statement that fails may have undone its whole transaction: all of it waits, in the order it came in.
+            self._ledger.rollback()
+            self._held = {key: store for key, (store, _) in self._uncommitted.items()} | self._held
+            self._uncommitted.clear()
+            self._commit_at_s = math.inf
+        if self._refusal.met(str(error), now_s):
             self._states.touch_all()
-        self._full = str(error)
         untold = [key for key in self._held if key not in self._told]
         self._told.update(untold)
-        return [NotStored(*key, self._full) for key in untold]
+        return [NotStored(*key, self._refusal.reason) for key in untold]
+
+    def _say_what_is_left(self) -> None:
+        """The last word of a sink that ends while the disk takes nothing."""
+        if self._held:
+            frames = sorted({frame for frame, _ in self._held}, key=lambda frame: (frame.stream, frame.seq))
+            _log.error(
+                "not_stored",
+                frames=len(frames),
+                first=str(frames[0]),
+                reason=self._refusal.reason,
+                then="start again when there is room: a file goes on from there, what a camera had in memory is lost",
+            )
 
     def _hear_reader(self, progress: ReaderProgress, now_s: float) -> list[Message]:
         moved = self._states.hear_reader(progress)

@@ -14,13 +14,16 @@ STATE_EVERY_S: Final = 0.5
 
 
 class Sums(Protocol):
-    """What a state needs of the ledger; both are cheap."""
+    """What a state needs of the ledger; all of it is cheap."""
 
     def tally(self, stream: str) -> Tally:
         """The newest counts, and the endings that are committed."""
 
     def upload_bytes(self, stream: str) -> int:
         """What was sent to workers for the frames whose end is committed."""
+
+    def removed_frames(self, stream: str) -> int:
+        """Of how many frames the pictures were removed."""
 
 
 @dataclass(slots=True)
@@ -110,4 +113,5 @@ def _state(reader: ReaderProgress, uplink: UplinkProgress | None, ledger: Sums, 
         workers=uplink.workers if uplink else 0,
         late=uplink.late if uplink else 0,
         waiting=refusal or (uplink.waiting if uplink else ""),
+        removed=ledger.removed_frames(reader.stream),
     )

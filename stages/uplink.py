@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
+
+import structlog
 
 from pipeline.errors import DropMessage
 from pipeline.messages import (
@@ -30,14 +32,24 @@ from pipeline.stage import Clock
 from stages import revisions
 from stages.held import Held, Timers
 from stages.outbox import OutboxStore, Waiting
+from stages.outbox_group import OutboxGroup
 from stages.round_trips import RoundTrips
+from stages.undecided import Undecided
 from stages.uplink_report import UplinkReport
+from stages.waiting_line import WaitingLine
 from stages.workers import Workers
+
+log = structlog.get_logger()
 
 RESEND_S: Final = 5.0
 """What the sink lacks of a decided frame is sent again after so long, doubled each time."""
 
 RESEND_MOST_S: Final = 60.0
+
+AWAITED_S: Final = 300.0
+"""So long revision 1 of a frame that an earlier process left behind is left to its reader."""
+
+LOST_PICTURE: Final = "its picture in the outbox was gone or damaged when the uplink started"
 
 ENDED_KEPT: Final = 256
 """Revision 1 is kept of so many frames that need nothing more from here, to be given again if one comes again."""
@@ -46,10 +58,18 @@ ENDED_KEPT: Final = 256
 class Uplink:
     """The stage between miner and sink.
 
-    An easy example passes through. A hard one passes on when it is in the outbox, so that "revision 1 is stored" means
-    "the outbox has it". Its revision 2 is decided once: ``cloud`` with a worker's boxes, ``expired`` or ``failed`` with
-    the edge's. What comes later is counted as late and changes nothing. The decision is kept and sent to the sink
-    until the sink has stored it.
+    An easy example passes through. A hard one passes on when it is on disk in the outbox, so that "revision 1 is
+    stored" means "the outbox has it". Its revision 2 is decided once: ``cloud`` with a worker's boxes, ``expired`` or
+    ``failed`` with the edge's. What comes later is counted as late (``cloud_late`` in the log) and changes nothing. The
+    decision is on disk before anybody hears of it, and is sent to the sink until the sink has stored it.
+
+    Live frames are offered first, the backlog behind them by hardness; see ``WaitingLine``. Over its budget the outbox
+    gives up the least hard. While the disk takes nothing, hard frames and decisions wait here; see ``OutboxGroup``.
+
+    What an earlier process left behind goes on: tries, age and decisions with it. Where the sink may lack its revision
+    1, a reader of a file brings the frame again, with its pixels, and what is drawn from those differs from what is
+    drawn from the JPEG in the outbox. So revision 1 is left to the reader until a later frame of the stream shows that
+    it has gone on, or ``AWAITED_S`` have passed.
     """
 
     def __init__(
@@ -80,7 +100,7 @@ class Uplink:
         """
         self._process = process
         self._incarnation = incarnation
-        self._outbox = outbox
+        self._group = OutboxGroup(outbox)
         self._clock = clock
         self._expires_s = expires_s
         self._budget_bytes = budget_bytes
@@ -88,18 +108,24 @@ class Uplink:
         self._workers = Workers(seed)
         self._trips = RoundTrips()
         self._held: dict[FrameId, Held] = {}
-        self._held_bytes = 0
-        self._queue: deque[FrameId] = deque()
+        self._undecided = Undecided()
+        self._line = WaitingLine()
+        self._uncommitted: list[FrameId] = []
         self._ended: OrderedDict[FrameId, Result] = OrderedDict()
         self._timers = Timers()
         self._draining = self._introduced = False
+        self._awaited: dict[FrameId, None] = {}
+        self._awaited_until_s = clock() + AWAITED_S
         self._unsaid = tuple(self._recovered(outbox.entries()))
         self._report = UplinkReport(incarnation, streams, (held.id for held in self._unsaid))
 
     def process(self, message: Message) -> Iterable[Message]:
         """Handle one message; offers follow wherever a worker has credit."""
         now_s = self._clock()
-        out = [*self._say_recovered(now_s), *self._handle(message, now_s), *self._offers(now_s)]
+        out = self._group.through([*self._say_recovered(now_s), *self._handle(message, now_s)])
+        if self._group.due(now_s, idle=isinstance(message, Tick | Drain)):
+            out += self._commit(now_s)
+        out += self._offers(now_s)
         if out or not isinstance(message, Tick):
             self._report.changed()
         out.extend(self._reports(now_s))
@@ -107,16 +133,34 @@ class Uplink:
 
     @property
     def wakes_at_s(self) -> float:
-        """The next deadline, silence or report."""
-        return min(self._timers.next_s, self._workers.wakes_at_s(self._clock()), self._report.wakes_at_s)
+        """The next deadline, silence, report or commit."""
+        return min(
+            self._timers.next_s,
+            self._workers.wakes_at_s(self._clock()),
+            self._report.wakes_at_s,
+            self._group.wakes_at_s,
+            self._awaited_until_s if self._awaited else math.inf,
+        )
 
     @property
     def drained(self) -> bool:
-        """Whether every hard frame has its revision 1 on disk, and revision 2 where it is decided.
+        """Whether all is on disk, and every hard frame has its revision 1 stored, and revision 2 where it is decided.
 
-        Easy frames are the reader's to hold, and frames that wait for the cloud stay in the outbox.
+        Easy frames are the reader's to hold; frames that wait for the cloud, or for their reader, stay in the outbox.
         """
-        return all(held.stored and held.waiting.decided is None for held in self._held.values())
+        return self._group.empty and all(
+            held.awaited or (held.waiting.stored and held.waiting.decided is None) for held in self._held.values()
+        )
+
+    @property
+    def levels(self) -> Mapping[str, int]:
+        """What the outbox holds, and the workers with their credit. Any thread may ask."""
+        return {
+            "outbox": len(self._held),
+            "outbox_bytes": self._undecided.size_bytes,
+            "workers": len(self._workers),
+            "credit": self._workers.credit(self._clock()),
+        }
 
     def _handle(self, message: Message, now_s: float) -> Iterator[Message]:
         match message:
@@ -136,7 +180,9 @@ class Uplink:
                 yield from self._tick(now_s)
             case Drain():
                 self._draining = True
-                yield from (held.waiting.store for held in self._held.values() if not held.stored)
+                self._group.drain()
+                lacking = (held for held in self._held.values() if not (held.waiting.stored or held.awaited))
+                yield from (held.waiting.store for held in lacking)
             case _:
                 raise DropMessage(f"the uplink takes no {type(message).__name__}")
 
@@ -144,12 +190,13 @@ class Uplink:
 
     def _example(self, example: Example, now_s: float) -> Iterator[Message]:
         """Answer a frame; one that comes again gets the same answer, which the public has already."""
+        yield from self._release(example.id, now_s)
         frame = example.detected.frame
         held = self._held.get(example.id)
         known = held.waiting.store.result if held else self._ended.get(example.id)
         result = known or revisions.first(example, now_s)
         if known is None and example.verdict.hard:
-            self._hold(Store(result, frame.image.encoded_only(), frame.counts), frame.born_s)
+            self._hold(Store(result, frame.image, frame.counts), frame.born_s)
         elif known is None:
             self._end(result)
         if known is None:
@@ -158,12 +205,35 @@ class Uplink:
         yield from self._over_budget(now_s)
 
     def _hold(self, store: Store, born_s: float) -> None:
-        held = Held(Waiting(store), born_s, queued=True)
-        self._outbox.put(held.waiting)
+        assert store.image is not None  # noqa: S101 - a frame always has its picture
+        held = Held(Waiting(store, len(store.image.jpeg), born_s), queued=True)
+        self._group.add(held.waiting)
         self._held[held.id] = held
-        self._held_bytes += held.waiting.size_bytes
-        self._queue.append(held.id)
+        self._undecided.add(held.waiting)
+        self._uncommitted.append(held.id)
         self._timers.set(held.id, born_s + self._expires_s)
+
+    def _commit(self, now_s: float) -> list[Message]:
+        """Put what has changed on disk; then new frames give up their pixels, and wait for a worker."""
+        refusal = self._group.refusal
+        said = self._group.commit(now_s)
+        if self._group.refusal != refusal:
+            self._report.changed()
+        waiting, self._uncommitted = self._uncommitted, []
+        for held in (self._held[frame] for frame in waiting if frame in self._held):
+            if held.id in self._group:
+                self._uncommitted.append(held.id)
+                continue
+            held.waiting = held.waiting.at_rest()
+            if held.waiting.decided is None:
+                self._wait(held)
+        return said
+
+    def _wait(self, held: Held) -> None:
+        if held.attempt:
+            self._line.give_back(held.id)
+        else:
+            self._line.join(held.id, held.waiting.hardness, held.waiting.born_s)
 
     def _end(self, first: Result) -> None:
         self._ended[first.id] = first
@@ -172,15 +242,15 @@ class Uplink:
 
     def _recovered(self, entries: Iterable[Waiting]) -> Iterator[Held]:
         """Go on with what the outbox has kept."""
-        now_s = self._clock()
         for waiting in entries:
-            decided = waiting.decided is not None
-            held = Held(waiting, now_s, queued=not decided, stored=decided and waiting.store.image is None)
+            held = Held.recovered(waiting)
             self._held[held.id] = held
-            self._timers.set(held.id, now_s + self._expires_s)
-            if not decided:
-                self._held_bytes += waiting.size_bytes
-                self._queue.append(held.id)
+            if held.awaited:
+                self._awaited[held.id] = None
+            if waiting.decided is None:
+                self._timers.set(held.id, waiting.born_s + self._expires_s)
+                self._undecided.add(waiting)
+                self._line.join(held.id, waiting.hardness, waiting.born_s)
             yield held
 
     def _say_recovered(self, now_s: float) -> Iterator[Message]:
@@ -195,23 +265,47 @@ class Uplink:
         yield from self._reports(now_s)
         recovered, self._unsaid = self._unsaid, ()
         for held in recovered:
-            yield held.waiting.decided or held.waiting.store.result
-            yield self._down(held, now_s) if held.waiting.decided else held.waiting.store
+            waiting = held.waiting
+            if waiting.needs_picture and waiting.store.image is None:
+                yield from self._lost_picture(held, now_s)
+                continue
+            yield waiting.decided or waiting.store.result
+            if waiting.decided and waiting.stored:
+                yield self._down(held, now_s)
+        yield from self._over_budget(now_s)
+
+    def _lost_picture(self, held: Held, now_s: float) -> Iterator[Message]:
+        if held.waiting.stored:
+            yield from self._decide(held, Ending.FAILED, LOST_PICTURE, now_s)
+        else:
+            yield from self._too_large(held.waiting.store, LOST_PICTURE, now_s)
+
+    def _release(self, came: FrameId, now_s: float) -> Iterator[Store]:
+        """A frame has come: those before it that an earlier process left behind will not come again."""
+        if came in self._awaited:
+            self._stop_awaiting(came, now_s)
+        for frame in [frame for frame in self._awaited if frame.stream == came.stream and frame.seq < came.seq]:
+            yield self._stop_awaiting(frame, now_s)
+
+    def _stop_awaiting(self, frame: FrameId, now_s: float) -> Store:
+        held = self._held[frame]
+        held.awaited = False
+        del self._awaited[frame]
+        if held.waiting.decided:
+            self._timers.set(frame, now_s + RESEND_S)
+        return held.waiting.store
 
     # To the workers and back.
 
     def _offers(self, now_s: float) -> Iterator[HardExample]:
-        while self._queue and not self._draining:
-            held = self._held.get(self._queue[0])
-            if held is None or held.waiting.decided:
-                self._queue.popleft()
-                continue
-            worker = self._workers.choose(now_s, len(self._queue))
-            if worker is None:
+        while len(self._line) and not self._draining:
+            worker = self._workers.choose(now_s, len(self._line))
+            frame = self._line.take(now_s) if worker else None
+            if worker is None or frame is None:
                 return
-            self._queue.popleft()
+            held = self._held[frame]
             held.queued = False
-            worker.holds[held.id] = None
+            worker.holds[frame] = None
             yield self._offer(held, worker.state.worker, now_s)
 
     def _offer(self, held: Held, worker: str, now_s: float) -> HardExample:
@@ -221,7 +315,7 @@ class Uplink:
         held.offered_s = now_s
         held.workers |= {worker}
         held.uploaded_bytes += held.waiting.size_bytes
-        expires_at_s = held.born_s + self._expires_s
+        expires_at_s = held.waiting.born_s + self._expires_s
         self._timers.set(held.id, min(now_s + self._trips.timeout_s(held.attempt), expires_at_s))
         return HardExample(
             held.id,
@@ -238,9 +332,12 @@ class Uplink:
         if answer.status is not AnswerStatus.BUSY:
             self._workers.heard(answer.worker, answer.incarnation, now_s)
         held = self._held.get(answer.id)
-        if held is None or held.waiting.decided or answer.worker not in held.workers:
+        if held is None or held.waiting.decided:
             if answer.status is AnswerStatus.ANSWERED:
                 self._report.late(answer.id)
+                log.info("cloud_late", stream=answer.id.stream, seq=answer.id.seq, worker=answer.worker)
+        elif answer.worker not in held.workers:
+            return
         elif answer.status is AnswerStatus.ANSWERED:
             if held.attempt == 1:
                 self._trips.measured(now_s - held.offered_s)
@@ -255,15 +352,15 @@ class Uplink:
     def _announced(self, state: WorkerState | StageState, now_s: float) -> Iterator[Message]:
         """Take an announcement. A worker that was started anew may have been ended by the frame it had in work."""
         if isinstance(state, StageState):
-            for frame in reversed(self._workers.heard_of(state, now_s)):
+            for frame in self._workers.heard_of(state, now_s):
                 self._again(frame)
             return
         left, suspect = self._workers.announced(state, now_s)
-        for frame in reversed(left):
-            self._again(frame)
         held = self._held.get(suspect) if suspect else None
         if held and not held.waiting.decided:
             yield from self._tried(held, f"worker {state.worker} ended while it had this frame in work", now_s)
+        for frame in left:
+            self._again(frame)
 
     def _again(self, frame: FrameId) -> None:
         """Offer a frame again, before those that were never offered."""
@@ -272,15 +369,18 @@ class Uplink:
             return
         self._workers.released(frame)
         held.queued = True
-        self._queue.appendleft(frame)
-        self._timers.set(held.id, held.born_s + self._expires_s)
+        if frame in self._group:
+            self._uncommitted.append(frame)
+        else:
+            self._wait(held)
+        self._timers.set(held.id, held.waiting.born_s + self._expires_s)
 
     def _tried(self, held: Held, reason: str, now_s: float) -> Iterator[Message]:
         held.waiting = replace(held.waiting, tries=held.waiting.tries + 1)
         if held.waiting.tries >= self._tries:
             yield from self._decide(held, Ending.FAILED, f"tried {held.waiting.tries} times; {reason}", now_s)
         else:
-            self._outbox.put(held.waiting)
+            self._group.change(held.waiting)
 
     # Decided once, sent until it is stored.
 
@@ -288,38 +388,43 @@ class Uplink:
         self, held: Held, ending: Ending, reason: str, now_s: float, answer: CloudAnswer | None = None
     ) -> Iterator[Message]:
         decided = revisions.second(held, ending, reason, now_s, answer)
-        self._held_bytes -= held.waiting.size_bytes
+        self._undecided.discard(held.id)
+        self._line.leave(held.id)
         self._workers.released(held.id)
+        held.queued = False
         self._keep(held, decided)
         yield decided
-        if held.stored:
+        if held.waiting.stored:
             yield self._down(held, now_s)
         else:
-            self._timers.set(held.id, now_s + RESEND_S)
+            self._timers.set(held.id, math.inf if held.awaited else now_s + RESEND_S)
 
     def _keep(self, held: Held, decided: Result) -> None:
-        """Put a decided frame into the outbox; its picture goes once revision 1 is stored."""
-        store = replace(held.waiting.store, image=None) if held.stored else held.waiting.store
-        held.waiting = replace(held.waiting, store=store, decided=decided)
-        self._outbox.put(held.waiting)
+        """Put a decision into the outbox."""
+        held.waiting = _without_needless_picture(replace(held.waiting, decided=decided))
+        self._group.change(held.waiting)
 
     def _down(self, held: Held, now_s: float) -> Store:
         """What the sink lacks of a decided frame; it may have revision 1 without our knowing, and answers again."""
         assert held.waiting.decided is not None  # noqa: S101 - before it is decided, nothing is due to the sink
         self._timers.set(held.id, now_s + min(RESEND_MOST_S, RESEND_S * 2 ** min(held.sends, 8)))
         held.sends += 1
-        return Store(held.waiting.decided, None, held.waiting.store.counts) if held.stored else held.waiting.store
+        waiting = held.waiting
+        return Store(held.waiting.decided, None, waiting.store.counts) if waiting.stored else waiting.store
 
     def _stored(self, stored: Stored, now_s: float) -> Iterator[Message]:
         held = self._held.get(stored.id)
         if held is None:
             return
         if stored.revision == 2 or stored.final:
-            self._drop(held)
-        elif not held.stored:
-            held.stored, held.sends = True, 0
+            self._drop(held, now_s)
+        elif not held.waiting.stored:
+            if held.awaited:
+                self._stop_awaiting(held.id, now_s)
+            held.waiting = _without_needless_picture(replace(held.waiting, stored=True))
+            held.sends = 0
+            self._group.note(held.waiting, now_s)
             if held.waiting.decided:
-                self._keep(held, held.waiting.decided)
                 yield self._down(held, now_s)
 
     def _not_stored(self, frame: FrameId, now_s: float) -> None:
@@ -328,23 +433,20 @@ class Uplink:
         if held and held.waiting.decided:
             self._timers.set(frame, now_s + RESEND_MOST_S)
 
-    def _drop(self, held: Held) -> None:
+    def _drop(self, held: Held, now_s: float) -> None:
         self._end(held.waiting.store.result)
-        self._outbox.remove(held.id)
+        self._group.forget(held.id, now_s)
         self._workers.released(held.id)
         self._timers.set(held.id, math.inf)
-        if held.waiting.decided is None:
-            self._held_bytes -= held.waiting.size_bytes
+        self._undecided.discard(held.id)
+        self._line.leave(held.id)
+        self._awaited.pop(held.id, None)
         del self._held[held.id]
 
     def _over_budget(self, now_s: float) -> Iterator[Message]:
-        while self._held_bytes > self._budget_bytes:
-            waiting = [held for held in self._held.values() if not held.waiting.decided]
-            if not waiting:
-                return
-            least = min(waiting, key=lambda held: held.waiting.store.result.verdict.score or 0.0)
+        while self._undecided.size_bytes > self._budget_bytes and (least := self._undecided.least_hard()):
             reason = f"the outbox is over its budget of {self._budget_bytes} bytes, and this was its least hard frame"
-            yield from self._decide(least, Ending.EXPIRED, reason, now_s)
+            yield from self._decide(self._held[least], Ending.EXPIRED, reason, now_s)
 
     def _undeliverable(self, message: Undeliverable, now_s: float) -> Iterator[Message]:
         refused = message.message
@@ -363,7 +465,7 @@ class Uplink:
         held = self._held.get(store.id)
         if result.revision == 1:
             if held:
-                self._drop(held)
+                self._drop(held, now_s)
             self._end(result)
             yield result
             yield Store(result, None, store.counts)
@@ -375,25 +477,30 @@ class Uplink:
     # Time, and what people see.
 
     def _reports(self, now_s: float) -> Iterator[Message]:
-        undecided = (held.id for held in self._held.values() if not held.waiting.decided)
-        return self._report.due(now_s, undecided, self._workers)
+        return self._report.due(now_s, self._undecided.of, self._workers, self._group.refusal)
 
     def _tick(self, now_s: float) -> Iterator[Message]:
         alive = len(self._workers)
-        for frame in reversed(self._workers.silent(now_s)):
+        for frame in self._workers.silent(now_s):
             self._again(frame)
         for frame in self._timers.due(now_s):
             yield from self._due(self._held[frame], now_s)
+        if now_s >= self._awaited_until_s:
+            yield from (self._stop_awaiting(frame, now_s) for frame in list(self._awaited))
         if len(self._workers) != alive:
             self._report.changed()
 
     def _due(self, held: Held, now_s: float) -> Iterator[Message]:
         if held.waiting.decided:
             yield self._down(held, now_s)
-        elif now_s >= held.born_s + self._expires_s:
+        elif now_s >= held.waiting.born_s + self._expires_s:
             reason = f"no answer from the cloud within {self._expires_s:g} s"
             yield from self._decide(held, Ending.EXPIRED, reason, now_s)
         else:
             self._trips.lost(held.attempt)
             self._again(held.id)
             self._report.changed()
+
+
+def _without_needless_picture(waiting: Waiting) -> Waiting:
+    return waiting if waiting.needs_picture else replace(waiting, store=replace(waiting.store, image=None))

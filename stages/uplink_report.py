@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from pipeline.messages import UplinkProgress
@@ -43,25 +43,33 @@ class UplinkReport:
         """When the next report is due."""
         return self._due_s if self._changed else math.inf
 
-    def due(self, now_s: float, undecided: Iterable[FrameId], workers: Workers) -> Iterator[UplinkProgress]:
-        """The reports that are due now; ``undecided`` frames wait for a worker, or for the answer of one."""
+    def due(
+        self, now_s: float, undecided: Callable[[str], int], workers: Workers, refusal: str
+    ) -> Iterator[UplinkProgress]:
+        """The reports that are due now.
+
+        Args:
+            now_s: monotonic time.
+            undecided: how many frames of a stream wait for a worker, or for the answer of one.
+            workers: those that are known.
+            refusal: why the outbox takes nothing, or empty.
+        """
         if not self._changed or now_s < self._due_s:
             return
         self._due_s = now_s + PROGRESS_S
         self._changed = False
-        offered = workers.offered
-        under_way = Counter(frame.stream for frame in offered)
-        queued = Counter(frame.stream for frame in undecided if frame not in offered)
+        under_way = Counter(frame.stream for frame in workers.offered)
         for stream, recovered in self._recovered.items():
+            queued = undecided(stream) - under_way[stream]
             progress = UplinkProgress(
                 stream,
                 self._incarnation,
                 recovered,
-                queued[stream],
+                queued,
                 under_way[stream],
                 len(workers),
                 self._late[stream],
-                "" if len(workers) or not queued[stream] else "no worker is there",
+                refusal or ("" if len(workers) or not queued else "no worker is there"),
             )
             if progress != self._said.get(stream):
                 self._said[stream] = progress

@@ -65,7 +65,7 @@ class Workers:
     def __init__(self, seed: int) -> None:
         self._alive: dict[str, Worker] = {}
         self._gone: dict[str, Worker] = {}
-        self._offline: dict[str, float] = {}
+        self._offline: dict[tuple[str, str], float] = {}
         self._random = random.Random(seed)  # noqa: S311 - it spreads load, it keeps no secret
 
     def __len__(self) -> int:
@@ -85,7 +85,7 @@ class Workers:
             return [], None
         if state.gone:
             return self._left(before, state.incarnation), None
-        if now_s < self._offline.get(state.incarnation, now_s):
+        if now_s < self._offline.get((state.worker, state.incarnation), now_s):
             return [], None
         if before.state.incarnation == state.incarnation:
             before.state, before.seen_s = state, now_s
@@ -103,24 +103,25 @@ class Workers:
     def heard_of(self, process: StageState, now_s: float) -> list[FrameId]:
         """Take the word on a process: its own, or the will that the broker publishes when its connection has ended.
 
-        The broker keeps the last announcement of a worker that died until that expires, which is when it would have
-        been silent for too long: such a one counts no more. Where only the connection broke, the worker comes back as
-        the same incarnation.
+        It speaks for the worker of its own name alone: that is what brokers can be told to see to. The broker keeps the
+        last announcement of a worker that died until that expires, which is when it would have been silent for too
+        long: such a one counts no more. Where only the connection broke, the worker comes back as the same incarnation.
 
         Returns:
             The frames that it has left behind if it was a worker, oldest first.
         """
-        self._offline = {name: until_s for name, until_s in self._offline.items() if now_s < until_s}
-        self._offline.pop(process.incarnation, None)
+        this = (process.process, process.incarnation)
+        self._offline = {one: until_s for one, until_s in self._offline.items() if now_s < until_s and one != this}
         if process.online:
             return []
-        self._offline[process.incarnation] = now_s + SILENCE_S
+        self._offline[this] = now_s + SILENCE_S
         if len(self._offline) > GONE_KEPT:
             del self._offline[next(iter(self._offline))]
-        ended = [worker for worker in self._alive.values() if worker.state.incarnation == process.incarnation]
-        for worker in ended:
-            self._remember(self._alive.pop(worker.state.worker))
-        return [frame for worker in ended for frame in worker.holds]
+        worker = self._alive.get(process.process)
+        if worker is None or worker.state.incarnation != process.incarnation:
+            return []
+        self._remember(self._alive.pop(process.process))
+        return list(worker.holds)
 
     def silent(self, now_s: float) -> list[FrameId]:
         """The frames of the workers that have been silent too long, which are gone by that."""
@@ -149,6 +150,10 @@ class Workers:
     def offered(self) -> frozenset[FrameId]:
         """The frames that some worker has."""
         return frozenset(frame for worker in self._alive.values() for frame in worker.holds)
+
+    def credit(self, now_s: float) -> int:
+        """How many more frames may be sent now. Any thread may ask: a list is taken in one step."""
+        return sum(max(0, worker.credit(now_s)) for worker in list(self._alive.values()))
 
     def choose(self, now_s: float, waiting: int = 1) -> Worker | None:
         """Of two random workers with credit the one with the least expected wait (power of two choices).

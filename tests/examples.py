@@ -185,7 +185,7 @@ def resume(stream: str = STREAM, *, refused: str = "") -> Resume:
 def state(stream: str = STREAM) -> State:
     """A stream in the middle of its file."""
     tally = Tally(read=21, skipped=18, admitted=3, easy=1, cloud=1, pending=1)
-    return State(stream, "gate.mp4", False, SourceStatus.RUNNING, "", tally, 40_000, 1, 1, 1, 0, "")
+    return State(stream, "gate.mp4", False, SourceStatus.RUNNING, "", tally, 40_000, 1, 1, 1, 0, "", 2)
 
 
 def worker_state(worker: str = WORKER, *, gone: bool = False) -> WorkerState:
@@ -202,6 +202,8 @@ def stage_state(process: str = "edge-1", *, streams: Sequence[str] = (STREAM,), 
         tuple(streams),
         ("little on CPUExecutionProvider",),
         online,
+        unsent=0,
+        refused=0,
     )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -19,9 +17,9 @@ from broker.mqtt import MqttLink
 from pipeline.app.detectors import make_detector
 from pipeline.app.parts import NOTHING_TO_READ, broker_address, sampling
 from pipeline.app.places import Places
+from pipeline.app.probes import Probes, Use
 from pipeline.config import Config
-from pipeline.errors import ConfigError, PacketTooLarge, TandemError
-from pipeline.link import ContentType, LinkEvents, Packet
+from pipeline.errors import ConfigError, TandemError
 from pipeline.model import name_from
 from pipeline.routes import ROUTES
 from pipeline.stage import StageName
@@ -31,7 +29,6 @@ from stages.sources.address import parse_source
 from stages.sources.factory import check_source, make_source
 
 REACHED_S: Final = 10.0
-ARRIVED_S: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +69,9 @@ def _findings(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]
         yield _tried(f"miner: {config.miner.name}", lambda: make_miner(config.miner.name, config.miner.parameters))
     if StageName.CLOUD in stages:
         yield _tried(f"cloud: {config.cloud.model}", lambda: make_detector("cloud", config.cloud, 1))
+    if StageName.UPLINK in stages:
+        outbox = Places.of(config).outbox
+        yield _tried(f"outbox: {outbox}", partial(_writable, outbox))
     if StageName.SINK in stages:
         places = Places.of(config)
         for folder in sorted({places.state, *(folder for folders in places.pictures.values() for folder in folders)}):
@@ -111,29 +111,23 @@ def _writable(folder: Path) -> None:
 
 
 def _broker(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]:
-    """Publish a probe to each topic that the stages use, and see whether it comes back.
+    """Publish a probe to each topic that the stages use, and see whether it is taken and comes back.
 
-    A broker that denies a topic acknowledges all the same: only the missing probe tells. A probe is JSON of version 0,
-    so whoever takes it counts and skips it.
+    A broker grants a subscription that it denies: only the missing probe tells. A probe is JSON of version 0, so
+    whoever takes it counts and skips it.
     """
+    client_id, process = name_from(f"check-{uuid.uuid4().hex[:8]}"), config.process or "check"
+    if config.broker.client_id == "process":  # the ACL goes by it: another one would be allowed other topics
+        client_id = process = config.process or client_id
     try:
         address = broker_address(config)
-        link = MqttLink(address, name_from(f"check-{uuid.uuid4().hex[:8]}"))
+        link = MqttLink(address, client_id)
     except TandemError as error:
         yield Finding("broker", str(error))
         return
     what = f"broker: {address}"
-    topics = [str(topic) for topic in _topics(config, stages)]
-    probe = json.dumps({"v": 0, "probe": uuid.uuid4().hex}).encode()
-    arrived: set[str] = set()
-    news = threading.Event()
-
-    def received(topic: str, payload: bytes) -> None:
-        if payload == probe:
-            arrived.add(topic)
-            news.set()
-
-    link.start(topics, LinkEvents(received, lambda: None, lambda _: None))
+    probes = Probes(link, _topics(config, stages, process))
+    probes.start()
     try:
         until_s = time.monotonic() + REACHED_S
         while not (link.reason or link.wait_connected(0.05)) and time.monotonic() < until_s:
@@ -142,41 +136,29 @@ def _broker(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]:
             yield Finding(what, link.reason or f"no answer within {REACHED_S:g} s")
             return
         yield Finding(what)
-        too_large = {topic: text for topic in topics if (text := _published(link, topic, probe))}
-        until_s = time.monotonic() + ARRIVED_S
-        while len(arrived) + len(too_large) < len(topics) and time.monotonic() < until_s:
-            news.wait(0.1)
-            news.clear()
-        for topic in topics:
-            missing = "" if topic in arrived else "the probe did not come back: allow reading and writing it in the ACL"
-            yield Finding(f"topic {topic}", too_large.get(topic, missing))
+        yield from (Finding(f"topic {found.topic}{found.remark}", found.error, found.tried) for found in probes.tried())
     finally:
         link.stop(flush_s=0.5)
 
 
-def _published(link: MqttLink, topic: str, probe: bytes) -> str:
-    try:
-        link.publish(Packet(topic, probe, ContentType.JSON))
-    except PacketTooLarge as error:
-        return str(error)
-    return ""
-
-
-def _topics(config: Config, stages: frozenset[StageName]) -> Iterator[Topic]:
+def _topics(config: Config, stages: frozenset[StageName], process: str) -> Iterator[Use]:
     """The topics that these stages send to or take from, over the broker."""
-    kinds = {
+    sends = {
         route.kind
         for route in ROUTES.values()
-        if (stages.intersection(route.senders) and not stages.issuperset(route.takers))
-        or (stages.intersection(route.takers) and not stages.issuperset(route.senders))
-        or (stages.intersection(route.senders) and route.public)
-        or route.foreign
+        if stages.intersection(route.senders) and (route.public or not stages.issuperset(route.takers))
     }
-    worker = config.cloud.worker or "check"
-    yield Topic(config.service, Kind.STAGES, name="check")
-    for kind in sorted(kinds - {Kind.STAGES}):
+    takes = {
+        route.kind
+        for route in ROUTES.values()
+        if stages.intersection(route.takers) and (route.foreign or not stages.issuperset(route.senders))
+    }
+    worker = config.cloud.worker or process
+    yield Use(Topic(config.service, Kind.STAGES, name=process), sends=True, takes=False)
+    for kind in sorted(sends | takes):
+        how = {"sends": kind in sends, "takes": kind in takes}
         if kind is Kind.WORKERS:
-            yield Topic(config.service, kind, name=worker)
+            yield Use(Topic(config.service, kind, name=worker), **how)
         else:
-            for stream in config.streams:
-                yield Topic(config.service, kind, stream, worker if kind is Kind.HARD else "")
+            for stream in config.streams or ("check",):
+                yield Use(Topic(config.service, kind, stream, worker if kind is Kind.HARD else ""), **how)

@@ -22,6 +22,7 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError
 from pipeline.messages import StageState
 from pipeline.model import name_from
+from pipeline.observer import Observe
 from pipeline.runner import Runner
 from pipeline.stage import Stage, StageName
 from stages.cloud import Cloud
@@ -31,12 +32,13 @@ from stages.intake import Pace
 from stages.ledger import SqliteLedger
 from stages.miner import MinerStage
 from stages.mining.registry import make_miner
-from stages.outbox import MemoryOutbox
 from stages.outputs import FolderOutputs
 from stages.reader import Reader
+from stages.retention import Retention
 from stages.sink import Sink
 from stages.sources.address import parse_source
 from stages.sources.factory import make_source
+from stages.sqlite_outbox import SqliteOutbox
 from stages.uplink import Uplink
 from stages.vision.detect import OnnxDetector
 
@@ -57,13 +59,25 @@ class Names:
 
     @classmethod
     def of(cls, config: Config, stages: Sequence[StageName], incarnation: str = "") -> Names:
-        """The names from the config, or from what runs where, and a new incarnation unless one is given."""
+        """The names from the config, or from what runs where, and a new incarnation unless one is given.
+
+        A process that is nothing but a worker has its name: uplinks heed the will of a process for the worker of its
+        name.
+        """
         role = "edge" if set(stages) >= set(EDGE) else "-".join(sorted(stages))
-        process = config.process or name_from(f"{role}-{socket.gethostname()}-{os.getpid()}")
+        named = config.process or (config.cloud.worker if set(stages) == {StageName.CLOUD} else None)
+        process = named or name_from(f"{role}-{socket.gethostname()}-{os.getpid()}")
         return cls(process, incarnation or secrets.token_hex(4), config.cloud.worker or process)
 
 
-def compose(config: Config, stages: Sequence[StageName], closing: ExitStack, incarnation: str = "") -> Runner:
+def compose(
+    config: Config,
+    stages: Sequence[StageName],
+    closing: ExitStack,
+    incarnation: str = "",
+    *,
+    observe: Observe | None = None,
+) -> Runner:
     """Load what the stages need and put them into a runner, not yet started.
 
     Args:
@@ -71,6 +85,7 @@ def compose(config: Config, stages: Sequence[StageName], closing: ExitStack, inc
         stages: what it hosts.
         closing: takes what must be closed after the runner has stopped.
         incarnation: changes with every start; made up if empty.
+        observe: gives each stage its observer; None where nobody looks on.
 
     Raises:
         ConfigError: a model, a source, a miner, a folder or the broker's address is wrong.
@@ -82,13 +97,17 @@ def compose(config: Config, stages: Sequence[StageName], closing: ExitStack, inc
     streams = tuple(config.streams)
     if StageName.READER in stages and not streams:
         raise ConfigError("streams", NOTHING_TO_READ)
-    link = MqttLink(broker_address(config), f"{names.process}-{names.incarnation}")
+    unique = config.broker.client_id == "unique"
+    link = MqttLink(broker_address(config), f"{names.process}-{names.incarnation}" if unique else names.process)
     with_model = {StageName.DETECTOR: config.detector, StageName.CLOUD: config.cloud}
     here = {stage: model for stage, model in with_model.items() if stage in stages}
     detectors = {stage: make_detector(stage, model, len(here)) for stage, model in here.items()}
     models = tuple(f"{detector.model} on {detector.provider}" for detector in detectors.values())
-    state = StageState(names.process, names.incarnation, tuple(stages), streams, models, online=True)
-    runner = Runner(config.service, state, link, worker=names.worker if StageName.CLOUD in stages else "")
+    state = StageState(
+        names.process, names.incarnation, tuple(stages), streams, models, online=True, unsent=0, refused=0
+    )
+    worker = names.worker if StageName.CLOUD in stages else ""
+    runner = Runner(config.service, state, link, worker=worker, observe=observe)
     make: Mapping[StageName, Callable[[], Stage]] = {
         StageName.DETECTOR: lambda: parts.detector_stage(detectors[StageName.DETECTOR]),
         StageName.MINER: parts.miner,
@@ -113,6 +132,10 @@ class _Parts:
     names: Names
     closing: ExitStack
 
+    @property
+    def _owner(self) -> str:
+        return f"{self.names.process} (process {os.getpid()} on {socket.gethostname()})"
+
     def detector_stage(self, detector: OnnxDetector) -> DetectorStage:
         return DetectorStage(detector, confidence=self.config.detector.confidence, clock=time.monotonic)
 
@@ -129,7 +152,7 @@ class _Parts:
             window=config.window,
             backlog=config.backlog,
             pace=Pace(config.pace),
-            forget_s=1.5 * self.config.outbox.expires_s,
+            forget_s=1.5 * self.config.outbox.expires,
         )
 
     def miner(self) -> MinerStage:
@@ -138,13 +161,15 @@ class _Parts:
 
     def uplink(self) -> Uplink:
         outbox = self.config.outbox
+        store = SqliteOutbox(Places.of(self.config).outbox, self._owner, time.monotonic)
+        self.closing.callback(store.close)
         return Uplink(
             self.names.process,
             self.names.incarnation,
-            MemoryOutbox(),
+            store,
             time.monotonic,
             streams=self.config.streams,
-            expires_s=outbox.expires_s,
+            expires_s=outbox.expires,
             budget_bytes=outbox.budget,
             tries=outbox.tries,
             seed=self.config.seed,
@@ -165,8 +190,11 @@ class _Parts:
 
     def sink(self) -> Sink:
         places = Places.of(self.config)
-        owner = f"{self.names.process} (process {os.getpid()} on {socket.gethostname()})"
-        ledger = SqliteLedger(places.ledger, owner)
+        ledger = SqliteLedger(places.ledger, self._owner)
         self.closing.callback(ledger.close)
         outputs = FolderOutputs(places.pictures, self.config.sink.jpeg_quality)
-        return Sink(ledger, outputs, time.monotonic)
+        keep = self.config.sink.keep
+        retention = None
+        if keep:
+            retention = Retention(ledger, outputs, places.pictures, budget_bytes=keep.budget_bytes, age_s=keep.age_s)
+        return Sink(ledger, outputs, time.monotonic, retention)

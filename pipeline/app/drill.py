@@ -22,6 +22,7 @@ from pipeline.app.places import Places
 from pipeline.app.replay import Played, check_report, checked, play, remove_earlier
 from pipeline.app.replay_run import INTERRUPTED, Options, ReplayRun
 from pipeline.config import Config
+from pipeline.duration import Duration
 from pipeline.errors import ConfigError
 from pipeline.model import name_from
 from stages.sources.address import parse_source
@@ -72,7 +73,7 @@ def drill(config: Config, drill: Drill, console: Console) -> int:
     _refuse_cameras(config)
     if drill.report:
         check_report(drill.report)
-    configs = {name: _apart(config, name) for name in (_UNDISTURBED, _DRILLED)}
+    configs = {name: apart(config, name) for name in (_UNDISTURBED, _DRILLED)}
     for each in configs.values():
         remove_earlier(each, Places.of(each))
     run = partial(play, options=Options(workers=drill.workers), lengths=lengths, console=console)
@@ -202,11 +203,11 @@ def _refuse_cameras(config: Config) -> None:
             raise ConfigError(f"streams.{stream}.source", why)
 
 
-def _apart(config: Config, name: str) -> Config:
+def apart(config: Config, name: str) -> Config:
     """The config of one of the two runs, with a folder of its own. The reference has no reason to wait."""
-    folders = dict.fromkeys(("all_examples", "hard_edge", "hard_cloud", "state_dir"))
-    sink = config.sink.model_copy(update={**folders, "out": config.sink.out / name, "compare": False})
-    outbox = config.outbox.model_copy(update={"expires_s": EXPIRES_S, "tries": TRIES})
+    unset = dict.fromkeys(("all_examples", "hard_edge", "hard_cloud", "state_dir", "keep"))
+    sink = config.sink.model_copy(update={**unset, "out": config.sink.out / name, "compare": False})
+    outbox = config.outbox.model_copy(update={"expires": Duration(EXPIRES_S), "tries": TRIES})
     reader = config.reader.model_copy(update={"pace": "max"} if name == _UNDISTURBED else {})
     return config.model_copy(update={"sink": sink, "outbox": outbox, "reader": reader})
 

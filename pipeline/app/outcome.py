@@ -13,7 +13,7 @@ from rich.console import Console
 from pipeline.app.places import Places
 from pipeline.model import Ending
 from stages.compare import changes, write_compare
-from stages.ledger_report import read_frames
+from stages.ledger_report import FrameRow, read_frames
 
 SHOWN_CORRECTIONS: Final = 5
 SHOWN_BOXES: Final = 4
@@ -24,12 +24,16 @@ def make_compare_videos(places: Places, console: Console) -> bool:
     try:
         with console.status("making the compare video"):
             for stream in places.pictures:
-                rows = read_frames(places.ledger, stream)
-                rate = _rate([row.media_s for row in read_frames(places.ledger, stream)])
-                write_compare(rows, places.pictures[stream], places.compare(stream), rate)
+                rate = _rate([row.media_s for row in _shown(places, stream)])
+                write_compare(_shown(places, stream), places.pictures[stream], places.compare(stream), rate)
     except KeyboardInterrupt:
         return False
     return True
+
+
+def _shown(places: Places, stream: str) -> Iterator[FrameRow]:
+    """The frames but for those whose pictures were not to be kept."""
+    return (row for row in read_frames(places.ledger, stream) if not row.removed)
 
 
 def _rate(media_s: Sequence[float]) -> float:

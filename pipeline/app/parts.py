@@ -27,11 +27,19 @@ def broker_address(config: Config) -> BrokerAddress:
     if broker.password_file is not None:
         try:
             password = broker.password_file.read_text().strip()
-        except OSError as error:
-            raise ConfigError(
-                "broker.password_file", f"{broker.password_file} cannot be read ({error.strerror})"
-            ) from error
-    return BrokerAddress.parse(broker.url, broker.username, password, broker.ca_file)
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise ConfigError("broker.password_file", f"{broker.password_file} cannot be read ({why})") from error
+        if not password:
+            raise ConfigError("broker.password_file", f"{broker.password_file} is empty: put the password into it")
+    return BrokerAddress.parse(
+        broker.url,
+        broker.username,
+        password,
+        ca_file=broker.ca_file,
+        cert_file=broker.cert_file,
+        key_file=broker.key_file,
+    )
 
 
 def sampling(config: Config, stream: StreamConfig) -> Sampling:

@@ -17,7 +17,7 @@ class Places:
 
     Attributes:
         pictures: each stream's folders.
-        state: the folder of the ledger and the logs.
+        state: the folder of the ledger, the outbox and the logs.
     """
 
     pictures: dict[str, OutputFolders]
@@ -27,6 +27,11 @@ class Places:
     def ledger(self) -> Path:
         """What became of every frame."""
         return self.state / "ledger.sqlite"
+
+    @property
+    def outbox(self) -> Path:
+        """The hard frames that wait for their end."""
+        return self.state / "outbox"
 
     @property
     def logs(self) -> Path:

@@ -19,12 +19,13 @@ from pipeline.app.places import Places
 from pipeline.app.replay_run import INTERRUPTED, Options, ReplayRun
 from pipeline.app.report import Report
 from pipeline.config import Config
-from pipeline.errors import ConfigError, SourceError, TandemError
+from pipeline.errors import ConfigError, SourceError, StorageError, TandemError
 from stages.ledger_report import read_report
 from stages.mining.registry import make_miner
 from stages.outputs import remove_outputs
 from stages.sources.address import parse_source
 from stages.sources.factory import check_source, make_source
+from stages.sqlite_outbox import remove_outbox
 
 
 def replay(config: Config, options: Options, console: Console) -> int:
@@ -36,6 +37,7 @@ def replay(config: Config, options: Options, console: Console) -> int:
     Raises:
         ConfigError: the call or config is wrong, before anything was run.
         ReplayError: a process failed.
+        StorageError: there is no room for the compare video; all else is done.
     """
     lengths = checked(config)
     if options.report:
@@ -46,17 +48,18 @@ def replay(config: Config, options: Options, console: Console) -> int:
     played = play(config, options, places, lengths, console)
     if played.report is None:
         return INTERRUPTED
-    interrupted = played.interrupted
-    if config.sink.compare:
-        interrupted |= not make_compare_videos(places, console)
+    interrupted, unmade = played.interrupted, None
+    try:
+        interrupted |= config.sink.compare and not make_compare_videos(places, console)
+    except StorageError as error:  # the report comes first
+        unmade = error
     say_what_became(places, console)
     played.report.show(console)
     if options.report:
         played.report.write(options.report)
-    if interrupted:
-        console.print("interrupted: the same command goes on from here")
-        return INTERRUPTED
-    return 0 if played.report.balanced else 1
+    if unmade and not interrupted:
+        raise unmade
+    return _verdict(played.report, console, interrupted=interrupted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,13 @@ def play(
     return Played(report, run.interrupted, tuple(run.mended))
 
 
+def _verdict(report: Report, console: Console, *, interrupted: bool) -> int:
+    if interrupted:
+        console.print("interrupted: the same command goes on from here")
+        return INTERRUPTED
+    return 0 if report.balanced else 1
+
+
 def checked(config: Config) -> dict[str, int | None]:
     """Look at sources and miner before anything starts; returns each source's length in frames, where it has one."""
     make_miner(config.miner.name, config.miner.parameters, config.seed)
@@ -138,6 +148,7 @@ def remove_earlier(config: Config, places: Places) -> None:
         names = read_report(places.ledger)
         runs.append(Places.of(config.model_copy(update={"streams": dict.fromkeys(names)})))
     compare = [run.compare(stream) for run in runs for stream in run.pictures]
+    remove_outbox(places.outbox)
     remove_outputs((folders for run in runs for folders in run.pictures.values()), places.ledger, compare)
 
 

@@ -21,7 +21,7 @@ from pipeline.app.parts import EDGE, broker_address
 from pipeline.app.places import Places
 from pipeline.app.progress import ReplayProgress
 from pipeline.app.watch import Watch
-from pipeline.config import Config, validated
+from pipeline.config import Config, HttpConfig, validated
 from pipeline.errors import ConfigError, TandemError
 from pipeline.messages import SourceStatus
 from pipeline.model import name_from
@@ -193,6 +193,10 @@ class ReplayRun:
             child.stop(DRAIN_S)
         for child in self._workers.values():
             child.stop(WORKER_STOP_S)
+        for stream, state in sorted(self._watch.streams.items()):
+            if self.interrupted and state.waiting:
+                words = f"{stream}: {state.tally.pending} frames have no end yet: {state.waiting}"
+                self._console.print(words, highlight=False, soft_wrap=True)
 
     def cpu_s(self) -> dict[str, float]:
         """CPU seconds by process, this one included."""
@@ -289,7 +293,8 @@ class ReplayRun:
     def _child(self, name: str, stages: list[str], config: Config) -> Child:
         file = self._folder / f"{name}.yaml"
         file.touch(mode=0o600)
-        file.write_text(json.dumps(validated(config.model_dump()).model_dump(mode="json")))
+        alone = config.model_copy(update={"http": HttpConfig()})  # only one of them could have the port
+        file.write_text(json.dumps(validated(alone.model_dump()).model_dump(mode="json")))
         return Child(name, stages, file, self._places.logs / f"{name}.log")
 
     def _children(self) -> list[Child]:

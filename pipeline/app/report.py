@@ -106,6 +106,10 @@ class Report:
             "streams": {name: asdict(stream.tally) for name, stream in self.streams.items()},
             "balanced": self.balanced,
             "upload": {"ratio": round(self.upload_ratio, 4), "bytes": self.upload_bytes},
+            "pictures": {
+                name: {"kept_bytes": stream.kept_bytes, "removed_frames": stream.removed}
+                for name, stream in self.streams.items()
+            },
             "frames_per_s": round(self.frames_per_s, 2),
             "latency_ms": self.latency_ms(),
             "cpu_s": {name: round(seconds, 3) for name, seconds in self.cpu_s.items()},
@@ -144,6 +148,9 @@ class Report:
             yield f"{text:<14}p50 {_ms(latency[name]['p50'])}, p99 {_ms(latency[name]['p99'])} after capture"
         yield "cpu       " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.cpu_s.items())
         yield "models    " + ", ".join(f"{name}: {model}" for name, model in self.models.items())
+        if removed := sum(stream.removed for stream in self.streams.values()):
+            kept_bytes = sum(stream.kept_bytes for stream in self.streams.values())
+            yield f"kept      {_bytes(kept_bytes)} of pictures; those of {removed} older frames are removed (sink.keep)"
         outputs = self.outputs()
         for name, paths in outputs["streams"].items():
             for part, path in paths.items():

@@ -6,15 +6,18 @@ import gc
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from types import FrameType
 from typing import Final
 
 import structlog
 
 from pipeline.app.compose import compose
+from pipeline.app.outside import Outside
 from pipeline.config import Config
+from pipeline.errors import StorageError
 from pipeline.runner import Runner
 from pipeline.stage import StageName
 
@@ -22,6 +25,9 @@ log = structlog.get_logger()
 
 GRACE_S: Final = 10.0
 """So long the stages may take to finish what is here."""
+
+ROOM_MOST_S: Final = 30.0
+"""The longest pause before it looks again whether a full disk has room."""
 
 _LOOK_S: Final = 0.1
 
@@ -37,6 +43,7 @@ def run(config: Config, stages: Sequence[StageName], *, held: str = "") -> None:
 
     Raises:
         ConfigError: the config is wrong, or the sink refuses a stream.
+        StorageError: there is no room on the disk, and it is held; else it waits for room.
         Exception: whatever a stage failed with, which is a bug.
     """
     stop = threading.Event()
@@ -48,21 +55,45 @@ def run(config: Config, stages: Sequence[StageName], *, held: str = "") -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked)
     with ExitStack() as closing:
-        runner = compose(config, stages, closing, held)
+        # Before all that takes time, so that a probe finds somebody alive.
+        outside = None if config.http.port is None else Outside(config, config.http.port, closing)
+        make = partial(compose, config, stages, observe=outside.observe if outside else None)
+        runner = make(closing, held) if held else _composed(make, closing, stop)
         if held:
             _await_begin(stop)
-        if not stop.is_set():
-            _host(runner, stop)
+        if runner and not stop.is_set():
+            _host(runner, stop, outside)
 
 
-def _host(runner: Runner, stop: threading.Event) -> None:
+def _composed(make: Callable[[ExitStack], Runner], closing: ExitStack, stop: threading.Event) -> Runner | None:
+    """Compose, as soon as there is room on the disk; None where somebody stops it before."""
+    pause_s = 1.0
+    while not stop.is_set():
+        with ExitStack() as attempt:
+            try:
+                runner = make(attempt)
+            except StorageError as error:
+                log.warning("waits_for_room", reason=str(error), then="it starts by itself")
+                stop.wait(pause_s)
+                pause_s = min(2 * pause_s, ROOM_MOST_S)
+                continue
+            closing.push(attempt.pop_all())
+            return runner
+    return None
+
+
+def _host(runner: Runner, stop: threading.Event, outside: Outside | None) -> None:
     # What was made up to here lives as long as the process: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     runner.start()
+    if outside:
+        outside.started(runner)
     log.info("stages_started")
     while not stop.wait(_LOOK_S) and not runner.failed.is_set():
-        pass
+        runner.tell_losses()
+    if outside:
+        outside.stopping()
     if runner.failure is None and not runner.drain(GRACE_S):
         log.warning("drain_incomplete", grace_s=GRACE_S)
     if runner.failure is not None:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import cv2
 
 from pipeline.errors import SourceError
 from stages.cpus import threads_each
+from stages.sources.reach import reach
 from stages.sources.sampling import DEFAULT_FPS
+from stages.sources.turns import Turns
 
 TIMEOUT_MS: Final = 10_000
 """How long a remote source may take to open, and each of its frames to come."""
 
+_NO_VIDEO: Final = "is there, but gives no video; check the path of its address, and user and password where it asks"
+
 _SILENT: Final = 0
 _AV_LOG_QUIET: Final = "-8"
 _PLAUSIBLE_FPS: Final = 1000.0
+
+_turns: Final = Turns()  # one for the process, as the lock inside OpenCV is
 
 
 class Capture(Protocol):
@@ -40,29 +47,59 @@ def open_video(location: str) -> Capture:
     """Open a video file or URL by FFmpeg.
 
     Raises:
-        SourceError: FFmpeg cannot open it.
+        SourceError: FFmpeg cannot open it; the text follows the source's name and has the remedy.
     """
     timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
-    return _opened(location, cv2.CAP_FFMPEG, [*timeouts, cv2.CAP_PROP_N_THREADS, threads_each(2)])
+    return _opened(location, cv2.CAP_FFMPEG, [*timeouts, cv2.CAP_PROP_N_THREADS, threads_each(2)], _NO_VIDEO)
 
 
-def open_camera(index: int) -> Capture:
+class Remote:
+    """Opens one URL, as often as it takes."""
+
+    def __init__(self, location: str) -> None:
+        """Open ``location``, a URL as FFmpeg takes it."""
+        self._location = location
+        self._failures = 0
+
+    def __call__(self) -> Capture:
+        """Open it now.
+
+        Raises:
+            SourceError: it is not reached, or gives no video; the text follows the source's name and has the remedy.
+        """
+        try:
+            reach(self._location)
+            with _turns.turn(self._failures):
+                capture = open_video(self._location)
+        except SourceError:
+            self._failures += 1
+            raise
+        self._failures = 0
+        return capture
+
+
+def open_camera(index: int, devices: Path = Path("/dev")) -> Capture:
     """Open the camera of this number on this machine.
 
     Raises:
-        SourceError: there is none, or it is in use.
+        SourceError: there is none, or it is in use; the text follows the camera's name and has the remedy.
     """
-    return _opened(index, cv2.CAP_ANY, [])
+    device = devices / f"video{index}"
+    if not device.exists():
+        raise SourceError(f"is not there: this machine has no {device}; plug it in, or pass it into the container")
+    if not os.access(device, os.R_OK | os.W_OK):
+        raise SourceError(f"may not be used by this user ({device}); add the user to the group video")
+    return _opened(index, cv2.CAP_V4L2, [], f"gives no video ({device}); check that no other program uses it")
 
 
-def _opened(location: str | int, backend: int, parameters: Sequence[int]) -> Capture:
+def _opened(location: str | int, backend: int, parameters: Sequence[int], failure: str) -> Capture:
     _silence()
     try:
         capture = cv2.VideoCapture(location, backend, parameters)
-    except cv2.error as error:
-        raise SourceError(f"OpenCV: {error}") from error
+    except cv2.error as error:  # its text may have the URL in it, and so a password
+        raise SourceError(failure) from error
     if not capture.isOpened():
-        raise SourceError("OpenCV cannot open it")
+        raise SourceError(failure)
     return capture
 
 
@@ -74,6 +111,11 @@ def _silence() -> None:
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", _AV_LOG_QUIET)
     cv2.utils.logging.setLogLevel(_SILENT)
+
+
+def timed_out(waited_s: float) -> bool:
+    """Whether a call that gave nothing after so long was ended by the time-out."""
+    return waited_s >= 0.9 * TIMEOUT_MS / 1000
 
 
 def stated_fps(capture: Capture) -> float | None:

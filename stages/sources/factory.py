@@ -6,10 +6,11 @@ from pathlib import Path
 
 from stages.source import VideoSource
 from stages.sources.address import SourceAddress, SourceKind
-from stages.sources.capture import open_camera, open_video
+from stages.sources.capture import Remote, open_camera
 from stages.sources.file import FileSource
 from stages.sources.folder import FolderSource
 from stages.sources.live import LiveSource
+from stages.sources.remote import RemoteFile
 from stages.sources.sampling import Sampling
 
 
@@ -27,10 +28,18 @@ def make_source(address: SourceAddress, sampling: Sampling, quality: int = 90) -
     if address.kind is SourceKind.CAMERA_INDEX:
         return LiveSource(lambda: open_camera(int(location)), sampling, name=name, quality=quality)
     if address.kind is SourceKind.CAMERA_URL:
-        return LiveSource(lambda: open_video(location), sampling, name=name, quality=quality)
+        return LiveSource(Remote(location), sampling, name=name, quality=quality)
+    if address.kind is SourceKind.REMOTE_FILE:
+        connect = Remote(location)
+        return RemoteFile(
+            lambda breaks: FileSource(
+                location, sampling, name=name, quality=quality, connect=lambda _: connect(), breaks=breaks
+            ),
+            name,
+        )
     path = Path(location)
     is_folder = path.is_dir() or not (path.exists() or path.suffix)
-    if address.kind is SourceKind.LOCAL and is_folder:
+    if is_folder:
         return FolderSource(location, sampling, name=name, quality=quality)
     return FileSource(location, sampling, name=name, quality=quality)
 
@@ -46,6 +55,8 @@ def check_source(source: VideoSource) -> int | None:
     """
     if source.live:
         return None
+    if isinstance(source, RemoteFile):
+        return source.look()
     source.open()
     length = source.length
     source.close()

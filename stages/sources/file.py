@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -13,12 +14,16 @@ import structlog
 
 from pipeline.errors import SourceError
 from pipeline.image import Image
+from pipeline.stage import Clock
 from stages.source import Ended, Passed, Picture, Wanted, every_frame
-from stages.sources.capture import Capture, media_s, open_video, stated_fps
+from stages.sources.capture import Capture, media_s, open_video, stated_fps, timed_out
 from stages.sources.sampling import DEFAULT_FPS, Sampling
 
 PASS_AT_MOST: Final = 64
 """After so many source frames without a picture, ``read`` comes back, so that nobody waits long for it."""
+
+BREAKS: Final = 3
+"""So often a remote file may break off at one frame before that counts as its end."""
 
 _TOLERANCE_FRAMES: Final = 3
 
@@ -29,7 +34,8 @@ class FileSource:
     """A video file that is read as fast as it is asked for, every time with the same frames and numbers.
 
     It decodes what it must (``grab``), and converts to pixels only what is sampled and wanted (``retrieve``). A file
-    that is cut short ends normally, and ``Ended.note`` says how much of it could be read.
+    that is cut short ends normally, and ``Ended.note`` says how much of it could be read. Behind a URL that may be the
+    connection's fault: the file is opened again, and ends when it has broken off at the same frame ``BREAKS`` times.
     """
 
     live = False
@@ -42,7 +48,9 @@ class FileSource:
         name: str | None = None,
         quality: int = 90,
         wall_ns: Callable[[], int] = time.time_ns,
+        clock: Clock = time.monotonic,
         connect: Callable[[str], Capture] = open_video,
+        breaks: Counter[int] | None = None,
     ) -> None:
         """Read the file at ``location``: an absolute path or a URL.
 
@@ -52,7 +60,9 @@ class FileSource:
             name: what to call it in messages, ``location`` if None.
             quality: the JPEG quality (1 to 100) of pictures that must leave this process.
             wall_ns: the wall clock.
+            clock: the monotonic clock.
             connect: opens the file.
+            breaks: how often a remote file has broken off after which frame, where it was read before.
         """
         self.name = name or location
         self.fps: float | None = None
@@ -61,6 +71,7 @@ class FileSource:
         self._sampling = sampling
         self._quality = quality
         self._wall_ns = wall_ns
+        self._clock = clock
         self._connect = connect
         self._capture: Capture | None = None
         self._wanted: Wanted = every_frame
@@ -68,34 +79,46 @@ class FileSource:
         self._first_seq = 1
         self._ahead = False
         self._last_s = 0.0
+        self._remote = "://" in location
+        self._silent_s = 0.0
+        self._breaks = Counter() if breaks is None else breaks
 
     def open(self, first_seq: int = 1, wanted: Wanted = every_frame) -> None:
-        """Open the file and look at its first frame.
+        """Open the file and look at its first frame; those before ``first_seq`` are passed over and not counted again.
 
         Raises:
             SourceError: it is missing, empty, a folder, not readable, or no video that FFmpeg knows.
         """
         self.close()
-        if "://" not in self._location:
+        if not self._remote:
             _check_file(Path(self._location), self.name)
         try:
             capture = self._connect(self._location)
         except SourceError as error:
-            raise SourceError(self._unplayable()) from error
+            raise SourceError(f"{self.name} {error}" if self._remote else self._unplayable()) from error
         if not capture.grab():
             capture.release()
             raise SourceError(self._unplayable())
         self._capture, self._ahead, self._wanted = capture, True, wanted
-        self._seq, self._first_seq, self._last_s = first_seq - 1, first_seq, 0.0
+        self._seq, self._first_seq, self._last_s = 0, first_seq, 0.0
         self.fps = stated_fps(capture)
         self.length = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT))) or None
 
     def read(self) -> Picture | Passed | Ended:
-        """The next sampled and wanted picture, or the end."""
+        """The next sampled and wanted picture, or the end.
+
+        Raises:
+            SourceError: the connection to a remote file is lost.
+        """
         skipped = done = 0
         for _ in range(PASS_AT_MOST):
             if not self._advance():
+                if self._remote and (skipped or done):
+                    return Passed(skipped, done=done)  # what was counted goes before an error
+                self._check_end()
                 return Ended(Passed(skipped, done=done), self._note())
+            if self._seq < self._first_seq:
+                continue
             if not self._sampling.takes(self._seq, self.fps or DEFAULT_FPS):
                 skipped += 1
             elif not self._wanted(self._seq):
@@ -115,9 +138,11 @@ class FileSource:
     def _advance(self) -> bool:
         if self._capture is None:
             return False
+        asked_s = self._clock()
         if not self._ahead and not self._capture.grab():
+            self._silent_s = max(self._silent_s, self._clock() - asked_s)
             return False
-        self._ahead = False
+        self._ahead, self._silent_s = False, 0.0
         self._seq += 1
         self._last_s = max(self._last_s, self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
         return True
@@ -131,13 +156,25 @@ class FileSource:
         image = Image(pixels=pixels, quality=self._quality)
         return Picture(self._seq, image, self._wall_ns(), media_s(self._seq, self.fps), 0.0, passed)
 
+    def _check_end(self) -> None:
+        """Tell a lost connection from an end: by a time-out, or by what the file says of its length."""
+        silent = timed_out(self._silent_s)
+        if not self._remote or self._capture is None or not (silent or self._cut_short(self._capture)):
+            return
+        self._breaks[self._seq] += 1
+        if self._breaks[self._seq] < BREAKS:
+            how = f"has sent nothing for {self._silent_s:.0f} s" if silent else "broke off"
+            raise SourceError(
+                f"{self.name} {how} after frame {self._seq}; it is read again from there, "
+                "check the network and the server, or download the file"
+            )
+
     def _note(self) -> str:
         notes = [] if self.fps else [f"{self.name} states no frame rate: {DEFAULT_FPS:g} frames per second are assumed"]
         if self._capture is not None and (stated := self._cut_short(self._capture)):
-            read = self._seq - self._first_seq + 1
             notes.append(
-                f"{self.name} is cut short or damaged: {read} of the {stated} frames that it states could be read; "
-                "copy it anew if you need the rest"
+                f"{self.name} is cut short or damaged: {self._seq} of the {stated} frames that it states "
+                "could be read; copy it anew if you need the rest"
             )
         return "; ".join(notes)
 
@@ -147,12 +184,12 @@ class FileSource:
         Some containers state twice the frames that they have, so the number alone proves nothing.
         """
         stated = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        if self.fps is None or stated - (self._seq - self._first_seq + 1) < _TOLERANCE_FRAMES:
+        if self.fps is None or stated - self._seq < _TOLERANCE_FRAMES:
             return 0
         return stated if (stated - _TOLERANCE_FRAMES) / self.fps > self._last_s else 0
 
     def _unplayable(self) -> str:
-        if "://" in self._location:
+        if self._remote:
             return f"{self.name} gives no video; check that the address is right and reachable, or download the file"
         return (
             f"{self.name} is no video that can be read: it is damaged, or of an unknown kind; "

@@ -12,7 +12,8 @@ from pipeline.errors import SourceError
 from pipeline.image import Image, Pixels
 from pipeline.stage import Clock
 from stages.source import Passed, Picture, Wanted, every_frame
-from stages.sources.capture import Capture, media_s, stated_fps
+from stages.sources.capture import Capture, media_s, stated_fps, timed_out
+from stages.sources.hung import GIVE_UP_S, Hung
 from stages.sources.sampling import DEFAULT_FPS, Sampling
 
 _JOIN_S: Final = 1.0
@@ -32,7 +33,8 @@ class LiveSource:
     """A camera that a thread of its own reads at the camera's pace; of the sampled frames it keeps the newest.
 
     ``open`` comes back at once; connecting is the thread's work, and ``read`` raises what became of it. Numbers and
-    media time go on where the reader says they do, so they only ever rise.
+    media time go on where the reader says they do, so they only ever rise. A thread whose call into OpenCV does not
+    come back is given up, and the camera is opened anew on another.
     """
 
     live = True
@@ -65,6 +67,7 @@ class LiveSource:
         self._clock = clock
         self._grabber: _Grabber | None = None
         self._fps: float | None = None
+        self._hung = Hung()
 
     @property
     def length(self) -> int | None:
@@ -79,8 +82,13 @@ class LiveSource:
         return self._fps
 
     def open(self, first_seq: int = 1, wanted: Wanted = every_frame) -> None:  # noqa: ARG002 - every new frame is wanted
-        """Start to connect; the first frame that comes has the number ``first_seq``."""
+        """Start to connect; the first frame that comes has the number ``first_seq``.
+
+        Raises:
+            SourceError: too many earlier tries still hang.
+        """
         self.close()
+        self._hung.check(self.name)
         self._grabber = _Grabber(self._connect, self._sampling, first_seq, self._wall_ns, self._clock)
         self._grabber.start()
 
@@ -98,13 +106,16 @@ class LiveSource:
             age_s = max(0.0, self._clock() - taken.captured_s)
             return Picture(taken.seq, image, taken.captured_ns, media_s(taken.seq, self.fps), age_s, passed)
         if failure and not passed.count:
-            raise SourceError(f"{self.name} {failure}; check that it is on, and that its address is right")
+            raise SourceError(f"{self.name} {failure}")
+        if not failure and self._grabber.busy_s > GIVE_UP_S:
+            raise SourceError(f"{self.name} hangs: no answer for {GIVE_UP_S:g} s; check it and its driver")
         return passed if failure else None
 
     def close(self) -> None:
         """Stop the thread, which lets go of the camera as soon as the frame it waits for has come or timed out."""
         if self._grabber is not None:
             self._grabber.stop()
+            self._hung.add(self._grabber)
         self._grabber = None
 
 
@@ -132,6 +143,7 @@ class _Grabber(threading.Thread):
         self._before = Passed()  # what passed before the frame taken
         self._after = Passed()  # and what has passed since
         self._failure = ""
+        self._called_s = clock()
 
     def run(self) -> None:
         try:
@@ -143,17 +155,29 @@ class _Grabber(threading.Thread):
         try:
             capture = self._connect()
         except SourceError as error:
-            self._fail(f"cannot be opened ({error})")
+            self._fail(str(error))
             return
         try:
             self.fps = stated_fps(capture)
             while not self._stopped.is_set():
+                self._called_s = self._clock()
                 if not capture.grab():
-                    self._fail("gives no more frames")
+                    self._fail(self._loss)
                     return
                 self._grabbed(capture)
         finally:
             capture.release()
+
+    @property
+    def busy_s(self) -> float:
+        """How long the call into OpenCV that is under way, if one is, has taken."""
+        return self._clock() - self._called_s if self.is_alive() else 0.0
+
+    @property
+    def _loss(self) -> str:
+        if timed_out(self.busy_s):
+            return f"has sent nothing for {self.busy_s:.0f} s; check that it is on, and the network between"
+        return "has ended its stream; it is opened again, check it if this goes on"
 
     def stop(self) -> None:
         self._stopped.set()

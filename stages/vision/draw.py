@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -42,26 +43,76 @@ def draw_boxes(pixels: Pixels, detections: Detections) -> Pixels:
 
 def draw_onto(canvas: Pixels, detections: Detections) -> Pixels:
     """Draw as ``draw_boxes`` does, on ``canvas`` itself; returns it."""
-    rows = zip(detections.boxes.tolist(), detections.scores.tolist(), detections.labels.tolist(), strict=True)
-    for box, score, label in reversed(list(rows)):
-        name = detections.names[label]
-        _draw_box(canvas, [round(edge) for edge in box], f"{name}:{score:.2f}", colour_of(name, label))
+    height, width = canvas.shape[:2]
+    for mark in reversed(list(_marks(detections, height, width))):
+        _draw(canvas, mark)
     return canvas
 
 
-def _draw_box(canvas: Pixels, box: list[int], text: str, colour: Colour) -> None:
-    """Draw in place: the frame, and the text in a field of its colour above it, or inside where there is no room."""
-    height, width = canvas.shape[:2]
+def drawn_rows(detections: Detections, height: int, width: int) -> Iterator[tuple[int, int]]:
+    """The first pixel row that each box is drawn on, and the one after its last, in a picture of this size."""
+    for mark in _marks(detections, height, width):
+        edge = mark.line + mark.stroke + 1
+        top = min(mark.top, mark.field_bottom - mark.field_height) - edge
+        bottom = max(mark.bottom, mark.field_bottom) + edge + 1
+        if top < height and bottom > 0:
+            yield max(0, top), min(height, bottom)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """Where a box and its text go, in pixels: the text in a field above the box, or inside where there is no room."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    field_left: int
+    field_bottom: int
+    field_width: int
+    field_height: int
+    baseline: int
+    line: int
+    scale: float
+    stroke: int
+    text: str
+    colour: Colour
+
+
+def _marks(detections: Detections, height: int, width: int) -> Iterator[_Mark]:
     line, scale, stroke = max(1, round(height / 400)), max(0.35, height / 1200), max(1, round(height / 700))
-    left, top, right, bottom = box
-    cv2.rectangle(canvas, (left, top), (right, bottom), colour, line)
-    (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, scale, stroke)
-    field_height = text_height + baseline + line
-    left = max(0, min(left, width - text_width))
-    above = top if top >= field_height else min(top + field_height, height)
-    cv2.rectangle(canvas, (left, above - field_height), (left + text_width, above), colour, cv2.FILLED)
-    ink = WHITE if _is_dark(colour) else BLACK
-    cv2.putText(canvas, text, (left, above - baseline), _FONT, scale, ink, stroke, cv2.LINE_AA)
+    rows = zip(detections.boxes.tolist(), detections.scores.tolist(), detections.labels.tolist(), strict=True)
+    for box, score, label in rows:
+        left, top, right, bottom = (round(edge) for edge in box)
+        name = detections.names[label]
+        text = f"{name}:{score:.2f}"
+        (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, scale, stroke)
+        field_height = text_height + baseline + line
+        yield _Mark(
+            left,
+            top,
+            right,
+            bottom,
+            max(0, min(left, width - text_width)),
+            top if top >= field_height else min(top + field_height, height),
+            text_width,
+            field_height,
+            baseline,
+            line,
+            scale,
+            stroke,
+            text,
+            colour_of(name, label),
+        )
+
+
+def _draw(canvas: Pixels, mark: _Mark) -> None:
+    cv2.rectangle(canvas, (mark.left, mark.top), (mark.right, mark.bottom), mark.colour, mark.line)
+    left, bottom = mark.field_left, mark.field_bottom
+    corners = (left, bottom - mark.field_height), (left + mark.field_width, bottom)
+    cv2.rectangle(canvas, *corners, mark.colour, cv2.FILLED)
+    ink = WHITE if _is_dark(mark.colour) else BLACK
+    cv2.putText(canvas, mark.text, (left, bottom - mark.baseline), _FONT, mark.scale, ink, mark.stroke, cv2.LINE_AA)
 
 
 def _is_dark(colour: Colour) -> bool:

@@ -103,6 +103,23 @@ def test_when_the_replay_is_killed_its_processes_end_by_themselves(
     goes_on_as_if_undisturbed(tandem, command, out, undisturbed)
 
 
+def test_when_everything_is_killed_while_the_cloud_is_unreachable_the_same_command_goes_on(
+    tandem: Tandem, command: tuple[str, ...], out: Out, undisturbed: Replay
+) -> None:
+    with tandem.start(*command, *SLOWLY) as replay:
+        family = replay.in_the_middle(out, pictures=3)
+        replay.child("cloud").suspend()
+        until(lambda: len(out.seqs("all")) >= len(SEQS) // 2)
+        for process in family:
+            process.kill()
+        replay.signal(signal.SIGKILL)
+        replay.ended()
+        until(lambda: not alive(family), timeout_s=10)
+    assert list((out.folder / "outbox").glob("*.jpeg"))
+    goes_on_as_if_undisturbed(tandem, command, out, undisturbed)
+    assert not list((out.folder / "outbox").glob("*.jpeg"))
+
+
 def test_when_the_edge_is_killed_the_replay_says_so_and_the_same_command_goes_on(
     tandem: Tandem, command: tuple[str, ...], out: Out, undisturbed: Replay
 ) -> None:

@@ -23,6 +23,7 @@ from pipeline.topics import Kind
 from scripts import reference
 from tests.conftest import ROOT
 from tests.e2e.user import draw_clip
+from tests.secured import free_ports
 
 README = (ROOT / "README.md").read_text()
 
@@ -72,7 +73,7 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_reference_tables_are_what_the_code_says() -> None:
     missing = [
         row
-        for rows in (reference.settings(), reference.miners(), reference.result_fields())
+        for rows in (reference.settings(), reference.miners(), reference.result_fields(), reference.metrics())
         for row in rows
         if row not in README
     ]
@@ -146,6 +147,19 @@ def test_the_runs_shown_start_and_stop(line: str, folder: Path, broker: PrivateM
     assert done.returncode == 0, done.stdout + done.stderr
     assert "stages_started" in done.stderr
     assert "stages_stopped" in done.stderr
+
+
+@pytest.mark.mosquitto
+def test_the_secured_broker_shown_is_made_and_run(folder: Path, mosquitto: str) -> None:
+    ports = dict(zip(("--port", "--certificate-port", "--shared-port"), free_ports(3), strict=True))
+    options = " ".join(f"{name} {port}" for name, port in ports.items())
+    lines = commands("tandem broker")
+    assert len(lines) > 3
+    for line in lines:
+        runs = line.startswith("tandem broker run")
+        command = f"timeout --signal TERM --preserve-status 4 {line}" if runs else line
+        done = shell(command.replace("init site", f"init site {options}"), folder)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("line", commands("scripts/"))

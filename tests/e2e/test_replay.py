@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -15,6 +17,8 @@ import yaml
 from broker.mosquitto import PrivateMosquitto
 from pipeline import wire
 from pipeline.schemas import result_schema
+from stages.outbox import Waiting
+from stages.sqlite_outbox import SqliteOutbox
 from tests import examples
 from tests.e2e.user import SEQS, SETTINGS, STREAM, Out, Replay, Tandem, balances, listening, publish, until
 from tests.unit.onnx_models import mean_colour_model
@@ -222,7 +226,10 @@ def test_three_streams_of_three_kinds_and_two_workers(
         assert len(out.seqs("all")) == len(out.seqs("hard_cloud")) == len(out.seqs("dataset")) == cloud
         assert (tandem.folder / "out" / f"compare-{stream}.webm").stat().st_size > 1000
     assert {row["worker"] for row in Out(tandem.folder / "out").rows()} == {"worker-1", "worker-2"}
-    # Fresh is fresh, also where the earlier run had other streams.
+    # Fresh is fresh, also where the earlier run had other streams, or left something in its outbox.
+    with closing(SqliteOutbox(tandem.folder / "out" / "outbox", "a test", time.monotonic)) as outbox:
+        left = examples.store(examples.result(99, stream=STREAM))
+        outbox.write({left.id: Waiting(left, 1, time.monotonic())})
     ran = tandem("replay", clip, "--out", "out", "--every", "24", "--miner", "EdgeOnly", "--no-compare", "--fresh")
     assert ran.exit_code == 0, ran
     assert list(Out(tandem.folder / "out").pictures()) == ["all/1.jpeg", "all/25.jpeg"]

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from broker.mosquitto import PrivateMosquitto, _free_port, find_mosquitto
-from tests.e2e.user import SEQS, STREAM, Out, Tandem, balances, listening, until
+from tests.e2e.user import SEQS, STREAM, Out, Replay, Tandem, balances, listening, until
 
 pytestmark = [pytest.mark.mosquitto, pytest.mark.usefixtures("mosquitto_sub")]
 
@@ -84,6 +84,33 @@ def test_after_sigterm_it_does_not_wait_for_the_cloud(clip: Path, tandem: Tandem
     assert out.parts() == []
 
 
+def test_an_edge_that_is_killed_twice_without_a_worker_has_every_hard_frame_answered_later(
+    clip: Path, tandem: Tandem, broker: PrivateMosquitto, undisturbed: Replay
+) -> None:
+    out, options = Out(tandem.folder / "out"), settings(tandem, clip, broker.port)
+    hard = sum(row["hard"] for row in undisturbed.out.rows())
+    with listening(broker.port, "tandem/+/+/state") as listener:
+        for admitted in (len(SEQS) // 2, len(SEQS)):
+            with tandem.start("run", *EDGE, *options) as edge:
+                until(lambda: "stages_started" in edge.stderr)
+                listener.state(lambda state: state["status"] == "opening")
+                listener.state(lambda state, admitted=admitted: len(out.seqs("all")) >= admitted)  # type: ignore[misc]
+                edge.signal(signal.SIGKILL)
+                edge.ended()
+        assert len(list((out.folder / "outbox").glob("*.jpeg"))) == hard > 0
+        with tandem.start("run", *EDGE, *options) as edge, tandem.start("run", "cloud", *options):
+            until(lambda: "stages_started" in edge.stderr)
+            listener.state(lambda state: state["status"] == "opening")
+            listener.state(lambda state: state["status"] == "ended" and state["tally"]["pending"] == 0)
+            edge.signal(signal.SIGTERM)
+            assert edge.ended(20).exit_code == 0
+    endings = [row["ending"] for row in out.rows()]
+    assert endings == [row["ending"] for row in undisturbed.out.rows()]
+    assert endings.count("cloud") == hard
+    expected = {path: content for path, content in undisturbed.out.pictures().items() if path != "compare.webm"}
+    assert out.pictures() == expected
+
+
 def test_stages_on_both_sides_of_a_broker_find_each_other_and_say_goodbye(
     clip: Path, tandem: Tandem, broker: PrivateMosquitto
 ) -> None:
@@ -121,7 +148,8 @@ def test_check_says_ok_of_everything(clip: Path, tandem: Tandem, broker: Private
     assert ran.exit_code == 0, ran
     lines = ran.stdout.splitlines()
     assert [line for line in lines if not line.startswith("ok ")] == []
-    for what in ("config", f"source of {STREAM}", "detector: little", "miner: IBT", "cloud: big", "broker: mqtt://"):
+    tried = ("config", f"source of {STREAM}", "detector: little", "miner: IBT", "cloud: big", "outbox: out/outbox")
+    for what in (*tried, "broker: mqtt://"):
         assert any(what in line for line in lines), what
     for topic in ("results", "stored", "state", "hard/check", "results/cloud"):
         assert f"ok    topic tandem/helmet/{STREAM}/{topic}" in lines
@@ -142,6 +170,7 @@ def test_check_says_of_each_thing_what_is_wrong_and_what_to_do(tandem: Tandem) -
         "cloud: gone.onnx": "name an ONNX file, or one of the shipped models",
         "miner: IBT": "did you mean 'threshold_img'?",
         "outputs: out/all": "choose another, or make it writable",
+        "outbox: out/outbox": "choose another, or make it writable",
         "broker: mqtt://127.0.0.1:1": "Start it, or correct broker.url",
     }
     for what, remedy in expected.items():
@@ -191,8 +220,21 @@ def test_check_finds_the_topic_that_an_acl_denies(clip: Path, tandem: Tandem, tm
     lines = ran.stdout.splitlines()
     (at,) = [i for i, line in enumerate(lines) if line.startswith("WRONG")]
     assert lines[at] == f"WRONG topic tandem/helmet/{STREAM}/results"
-    assert "allow reading and writing it in the ACL" in lines[at + 1]
+    assert "publishing is refused (Not authorized): allow writing it in the ACL" in lines[at + 1]
     assert f"ok    topic tandem/helmet/{STREAM}/stored" in lines
+
+
+def test_check_finds_the_topic_that_an_acl_lets_nobody_read(tandem: Tandem, tmp_path: Path) -> None:
+    with with_acl(tmp_path, "topic readwrite #") as port:
+        ran = tandem("check", "cloud", *settings(tandem, "gone.mp4", port), "--set", "process=w")
+        assert ran.exit_code == 0, ran
+    with with_acl(tmp_path, "topic write tandem/helmet/#") as port:
+        ran = tandem("check", "cloud", *settings(tandem, "gone.mp4", port), "--set", "process=w")
+    assert ran.exit_code == 2, ran
+    lines = ran.stdout.splitlines()
+    (at,) = [i for i, line in enumerate(lines) if line.startswith("WRONG")]
+    assert lines[at] == f"WRONG topic tandem/helmet/{STREAM}/hard/w"
+    assert "did not come back: allow reading it in the ACL" in lines[at + 1]
 
 
 def _answers(port: int) -> bool:

@@ -110,6 +110,13 @@ class Running:
         """Whether it has not ended yet."""
         return self._process.poll() is None
 
+    def http_port(self) -> int:
+        """Wait for the port that ``--http 0`` has taken, which is in the log."""
+        listening = lambda: [line for line in self.stderr.splitlines() if "http_listening" in line]  # noqa: E731
+        until(lambda: listening() or not self.is_running())
+        port: int = json.loads(listening()[0])["port"]
+        return port
+
     def family(self) -> list[psutil.Process]:
         """Its children and theirs, as far as they have been seen."""
         if self.is_running():
@@ -284,6 +291,11 @@ class Listener:
         _, payload = self.until(lambda topic, payload: topic.endswith("/state") and what(json.loads(payload)))
         state: dict[str, Any] = json.loads(payload)
         return state
+
+    def rest(self) -> None:
+        """After the broker's end: take in what was heard before it."""
+        while not self._lines.empty():
+            self.heard.append(self._lines.get())
 
     def finish(self) -> list[tuple[str, str]]:
         """Everything that was published before now."""

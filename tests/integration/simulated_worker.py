@@ -10,17 +10,19 @@ import secrets
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from broker.address import BrokerAddress
 from broker.mqtt import MqttLink
-from pipeline.messages import HardExample, Inferred, StageState
+from pipeline.messages import HardExample, Inferred
 from pipeline.model import Detections
 from pipeline.runner import Runner
 from pipeline.stage import StageName
 from stages.cloud import Cloud
+from tests.examples import stage_state
 
 SERVICE = "bench"
 
@@ -54,7 +56,7 @@ def main(port: int, name: str, service_ms: float, slots: int) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     incarnation = secrets.token_hex(4)
     link = MqttLink(BrokerAddress("127.0.0.1", port), f"{name}-{incarnation}", backoff_s=(0.1, 0.5))
-    state = StageState(name, incarnation, (StageName.CLOUD,), (), (), online=True)
+    state = replace(stage_state(name, streams=()), incarnation=incarnation, stages=(StageName.CLOUD,))
     runner = Runner(SERVICE, state, link, worker=name)
     inference = TimedInference(service_ms / 1e3, runner.submit, partial(runner.deliver, StageName.CLOUD))
     runner.add(StageName.CLOUD, Cloud(name, incarnation, inference, time.monotonic, slots=slots))

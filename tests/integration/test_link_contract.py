@@ -13,7 +13,7 @@ from broker.memory import MemoryBroker, MemoryLink
 from broker.mosquitto import PrivateMosquitto
 from broker.mqtt import MqttLink
 from pipeline.errors import PacketTooLarge
-from pipeline.link import ContentType, LinkEvents, Packet
+from pipeline.link import ContentType, LinkCounts, LinkEvents, Packet
 
 PATIENCE_S = 15.0
 MAX_PACKET_BYTES = 2_000_000
@@ -281,6 +281,19 @@ def test_packets_with_keep_outlive_an_outage_in_order_and_others_do_not(wire: Wi
     inbox.wait(lambda: b"after" in inbox.payloads)
     assert inbox.payloads == [*(str(i).encode() for i in range(50)), b"after"]
     assert link.outgoing.dropped == 1
+
+
+def test_packets_are_counted_as_what_became_of_them(wire: Wire) -> None:
+    link, inbox = wire.link("t")
+    assert link.counts() == LinkCounts()
+    outage(wire, inbox)
+    for one in (packet("t", "plain"), *numbered("t", 3, keep=True)):
+        link.publish(one)
+    assert link.counts() == LinkCounts(dropped=1, kept=3)
+    recovery(wire, inbox)
+    inbox.wait(lambda: b"2" in inbox.payloads)
+    link.stop(5.0)
+    assert link.counts() == LinkCounts(dropped=1)
 
 
 def test_packets_with_keep_wait_for_the_first_connection(wire: Wire) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import queue
 import signal
@@ -19,11 +20,12 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from structlog.testing import capture_logs
 
-from broker import connection
+from broker import connection, probe
 from broker.address import BrokerAddress
 from broker.mosquitto import PrivateMosquitto, _free_port
 from broker.mqtt import MqttLink
 from pipeline.link import ContentType, LinkEvents, Packet
+from tests.brokers import configured
 
 PATIENCE_S = 15.0
 
@@ -258,11 +260,130 @@ def test_refusals_name_the_remedy(owner: Owner, connack: bytes, username: str | 
         assert said in owner.reason()
 
 
-def test_something_that_is_no_broker(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+class Peer(threading.Thread):
+    """Takes connections and answers the first bytes of each with the same words; without words, with silence."""
+
+    def __init__(self, words: bytes | None, *, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(daemon=True)
+        self._words, self._tls = words, tls
+        self._open: list[socket.socket] = []
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self.join(PATIENCE_S)
+        for peer in self._open:
+            peer.close()
+
+    def run(self) -> None:
+        while True:
+            try:
+                peer, _ = self._server.accept()
+            except OSError:
+                return
+            if self._words is None:
+                self._open.append(peer)
+                continue
+            with peer, contextlib.suppress(OSError):
+                spoken = peer if self._tls is None else self._tls.wrap_socket(peer, server_side=True)
+                with spoken:
+                    spoken.recv(1000)
+                    spoken.sendall(self._words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is a web server and no MQTT broker: correct the port in broker.url"),
+        (b"SSH-2.0-OpenSSH_9\r\n", "is no MQTT broker (it says 'SSH-2.0-OpenSSH_9'): correct the port in broker.url"),
+        (b"", "accepts connections and does not answer as an MQTT 5 broker within 0.3 s: see its log, or correct"),
+        (None, "accepts connections and says nothing within 0.3 s: if it is a broker, it hangs or is overloaded"),
+    ],
+)
+def test_what_is_no_broker_or_hangs_is_told_apart(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch, words: bytes | None, said: str
+) -> None:
     monkeypatch.setattr(connection, "ANSWER_TIMEOUT_S", 0.3)
-    with ScriptedBroker(b"HTTP/1.1 400 Bad Request\r\n\r\n") as broker:
-        owner.link(at(broker.port))
-        assert "does not answer as an MQTT 5 broker within 0.3 s: correct broker.url" in owner.reason()
+    monkeypatch.setattr(probe, "ANSWER_S", 0.3)
+    with Peer(words) as peer:
+        link = owner.link(at(peer.port))
+        assert said in owner.reason()
+        link.stop(0.0)
+    assert owner.reasons.empty()
+
+
+def test_a_port_with_tls_is_told_to_who_speaks_without(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch, certificate: Path
+) -> None:
+    monkeypatch.setattr(connection, "ANSWER_TIMEOUT_S", 0.3)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with Peer(b"", tls=context) as peer:
+        owner.link(at(peer.port))
+        assert "speaks TLS: write mqtts:// in broker.url" in owner.reason()
+
+
+@pytest.mark.mosquitto
+def test_a_broker_that_hangs_is_not_called_something_else_and_is_back_when_it_goes_on(
+    owner: Owner, real: PrivateMosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(probe, "ANSWER_S", 0.3)
+    os.kill(real.pid, signal.SIGSTOP)
+    try:
+        link = owner.link(at(real.port))
+        assert "says nothing within 0.3 s: if it is a broker, it hangs" in owner.reason()
+    finally:
+        os.kill(real.pid, signal.SIGCONT)
+    assert link.wait_connected(PATIENCE_S)
+    assert link.reason == ""
+
+
+@pytest.mark.mosquitto
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        (
+            {"username": "edge", "password": "wrong"},
+            "refuses the user 'edge' (Not authorized): correct broker.username",
+        ),
+        ({}, "takes no anonymous clients (Not authorized): set broker.username and broker.password"),
+    ],
+)
+def test_a_real_broker_refuses_a_wrong_password_and_no_user(
+    owner: Owner, mosquitto: str, tmp_path: Path, user: dict[str, str], said: str
+) -> None:
+    passwords = tmp_path / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, "edge", "right"], check=True, capture_output=True)
+    with configured(tmp_path, "allow_anonymous false", f"password_file {passwords}") as port:
+        owner.link(at(port, **user), name="refused")
+        assert said in owner.reason()
+        assert owner.link(at(port, username="edge", password="right")).wait_connected(PATIENCE_S)  # noqa: S106
+
+
+@pytest.mark.mosquitto
+def test_a_real_broker_refuses_a_publication_and_the_link_says_so_and_goes_on(
+    owner: Owner, mosquitto: str, tmp_path: Path
+) -> None:
+    (tmp_path / "acl").write_text("topic readwrite allowed\ntopic read t\n")
+    with configured(tmp_path, "allow_anonymous true", f"acl_file {tmp_path}/acl") as port, capture_logs() as logs:
+        link = owner.link(at(port), "allowed", "t")
+        assert link.wait_connected(PATIENCE_S)
+        for _ in range(3):
+            link.publish(packet())
+        link.publish(Packet("allowed", b"after", ContentType.JSON))
+        assert owner.message() == ("allowed", b"after")
+        link.stop(PATIENCE_S)
+    assert (link.counts().unsent, link.counts().refused) == (0, 3)
+    assert [(line["topic"], line["reason"], line["remedy"]) for line in logs if line["event"] == "publish_refused"] == [
+        ("t", "Not authorized", "allow this topic in the broker's ACL")
+    ]
 
 
 def test_something_that_says_nothing_is_left_again(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +409,7 @@ def test_a_refused_publication_is_counted_and_logged_once(owner: Owner) -> None:
         for _ in range(3):
             link.publish(packet())
         link.stop(PATIENCE_S)
-    assert link.refused == 3
+    assert link.refused == link.counts().refused == 3
     assert [(line["topic"], line["reason"]) for line in logs if line["event"] == "publish_refused"] == [
         ("t", "Not authorized")
     ]

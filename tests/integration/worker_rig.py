@@ -21,7 +21,7 @@ from broker.mqtt import MqttLink
 from pipeline import wire
 from pipeline.image import Image
 from pipeline.link import LinkEvents
-from pipeline.messages import Example, HardExample, Message, Result, StageState, Store, Stored, WorkerState
+from pipeline.messages import Example, HardExample, Message, Result, Store, Stored, WorkerState
 from pipeline.model import Ending, FrameId
 from pipeline.runner import Runner
 from pipeline.stage import Stage, StageName
@@ -125,7 +125,8 @@ class UplinkProcess:
         self.disk = Disk()
         self.uplink = Recorded(Uplink(name, incarnation, MemoryOutbox(), time.monotonic, streams=(name,), seed=seed))
         self._link = MqttLink(BrokerAddress("127.0.0.1", port), f"{name}-{incarnation}", backoff_s=(0.1, 0.5))
-        state = StageState(name, incarnation, (StageName.UPLINK, StageName.SINK), (name,), (), online=True)
+        stages = (StageName.UPLINK, StageName.SINK)
+        state = replace(examples.stage_state(name, streams=(name,)), incarnation=incarnation, stages=stages)
         self._runner = Runner(SERVICE, state, self._link)
         self._runner.add(StageName.UPLINK, self.uplink)
         self._runner.add(StageName.SINK, self.disk)

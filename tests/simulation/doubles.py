@@ -17,7 +17,8 @@ from pipeline.errors import StorageError
 from pipeline.image import Image
 from pipeline.messages import ReaderProgress, Result, Resume, UplinkProgress
 from pipeline.model import Counts, Detections, Ending, FrameId, Tally
-from stages.sink import Kept
+from stages.outbox import Changes, MemoryOutbox
+from stages.sink_stores import Kept, Written
 from stages.source import Ended, Passed, Picture, Wanted, every_frame
 
 NAMES = ("edge", "cloud")
@@ -129,15 +130,15 @@ class MemoryLedger:
         edge_final = results[0].final
         return Kept(len(results), results[-1].final, edge_final, files, ("all",) if len(results) > 1 else ())
 
-    def add(self, result: Result, counts: Counts, files: tuple[str, ...]) -> None:
+    def add(self, result: Result, counts: Counts, written: Written) -> None:
         account = self._accounts[result.id.stream]
         assert result.id.seq not in account.rows, f"{result.id} is stored already"
-        account.rows[result.id.seq] = counts, (result,), files
+        account.rows[result.id.seq] = counts, (result,), written.files
         if counts.read > account.counts.read:
             account.counts = counts
         self._new.append((self.added, result.id))
 
-    def end(self, result: Result, files: tuple[str, ...]) -> None:
+    def end(self, result: Result, written: Written) -> None:
         account = self._accounts[result.id.stream]
         counts, results, edge_files = account.rows[result.id.seq]
         assert not results[-1].final, f"{result.id} has ended already"
@@ -177,6 +178,9 @@ class MemoryLedger:
             counts.read, counts.skipped, counts.dropped, counts.admitted, easy, cloud, expired, failed, 0, pending
         )
 
+    def removed_frames(self, stream: str) -> int:
+        return 0
+
     def upload_bytes(self, stream: str) -> int:
         return sum(results[-1].upload_bytes for results in self.results(stream).values())
 
@@ -199,6 +203,20 @@ class MemoryLedger:
         self._new.clear()
 
 
+class FillingOutbox(MemoryOutbox):
+    """An ``OutboxStore`` in memory, on a disk that may be full. What it has taken survives its process."""
+
+    def __init__(self, full: Callable[[], bool]) -> None:
+        """Take nothing while ``full``."""
+        super().__init__()
+        self._full = full
+
+    def write(self, changes: Changes) -> None:
+        if self._full():
+            raise StorageError("the disk is full")
+        super().write(changes)
+
+
 class MemoryOutputs:
     """An ``OutputStore`` that checks that each file has the picture and the boxes of its own frame.
 
@@ -211,16 +229,16 @@ class MemoryOutputs:
         self.writes: defaultdict[tuple[FrameId, int], list[Result]] = defaultdict(list)
         self._full = full
 
-    def edge(self, result: Result, image: Image) -> tuple[str, ...]:
+    def edge(self, result: Result, image: Image) -> Written:
         assert seq_of(image) == result.id.seq, "the picture is another frame's"
         assert result.revision == 1
         self._write(result)
-        return ("all", "hard_edge", "dataset") if result.verdict.hard else ("all",)
+        return Written(("all", "hard_edge", "dataset") if result.verdict.hard else ("all",))
 
-    def cloud(self, result: Result, before: tuple[str, ...]) -> tuple[str, ...]:
+    def cloud(self, result: Result, before: tuple[str, ...]) -> Written:
         assert before == ("all", "hard_edge", "dataset"), "revision 1 has not been written"
         self._write(result)
-        return ("all",)
+        return Written(("all",))
 
     def paths(self, frame: FrameId, files: tuple[str, ...]) -> Mapping[str, str]:
         return {folder: f"{folder}/{frame.seq}.jpeg" for folder in files}

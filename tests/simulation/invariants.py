@@ -49,9 +49,11 @@ def _uplink_bounded(uplink: Uplink, world: World) -> None:
     undecided = [w for w in waiting if w.decided is None]
     _at_most(most, len(undecided), "hard frames of the uplink")
     there = sum(w.size_bytes for w in undecided)
-    assert uplink._held_bytes == there, f"the uplink counts {uplink._held_bytes} bytes, but holds {there}"
-    _at_most(world.schedule.budget_bytes, uplink._held_bytes, "bytes of the outbox")
-    assert {entry.id for entry in world.outbox.entries()} == set(uplink._held), "the outbox has other frames"
+    counted = uplink._undecided.size_bytes
+    assert counted == there, f"the uplink counts {counted} bytes, but holds {there}"
+    _at_most(world.schedule.budget_bytes, counted, "bytes of the outbox")
+    kept = {entry.id: entry for entry in world.outbox.entries()} | uplink._group.changes
+    assert {frame for frame, entry in kept.items() if entry} == set(uplink._held), "the outbox has other frames"
 
 
 def _all_offered_or_queued(uplink: Uplink, world: World) -> None:
@@ -145,6 +147,7 @@ def _nothing_left(world: World) -> None:
     uplink = world.stage(StageName.UPLINK)
     assert isinstance(uplink, Uplink)
     assert not uplink._held, f"the uplink still holds {list(uplink._held)}"
+    assert uplink._group.empty, "the uplink has not put everything on disk"
     assert not list(world.outbox.entries()), "the outbox is not empty"
     reader = world.stage(StageName.READER)
     assert isinstance(reader, Reader)

@@ -26,11 +26,10 @@ from stages.detector import DetectorStage
 from stages.intake import Pace
 from stages.miner import MinerStage
 from stages.mining.by_chance import Random
-from stages.outbox import MemoryOutbox
 from stages.reader import Reader
 from stages.sink import LedgerStore, Sink
 from stages.uplink import Uplink
-from tests.simulation.doubles import Clip, LittleModel, MemoryLedger, MemoryOutputs, boxes, seq_of
+from tests.simulation.doubles import Clip, FillingOutbox, LittleModel, MemoryLedger, MemoryOutputs, boxes, seq_of
 from tests.simulation.faults import CHAIN, WORKER, Event, Fault, Schedule
 from tests.simulation.network import Network, SimulatedLink
 
@@ -49,7 +48,7 @@ class Process:
 
     def __init__(self, world: World, name: str, incarnation: str, stages: Mapping[StageName, Stage]) -> None:
         self.world, self.name, self.alive = world, name, True
-        self.state = StageState(name, incarnation, tuple(stages), (STREAM,), (), online=True)
+        self.state = StageState(name, incarnation, tuple(stages), (STREAM,), (), online=True, unsent=0, refused=0)
         worker = name if StageName.CLOUD in stages else ""
         self.runner = Runner(SERVICE, self.state, SimulatedLink(world.network, name), worker=worker, clock=world.now)
         for stage_name, stage in stages.items():
@@ -160,7 +159,7 @@ class World:
         self.processes: dict[str, Process] = {}
         self.outputs = MemoryOutputs(lambda: self.now() < self._full_until_s)
         self.ledger = ledger or MemoryLedger()
-        self.outbox = MemoryOutbox()
+        self.outbox = self._new_outbox()
         self._full_until_s = 0.0
         self._now_s = START_S
         self._order = itertools.count()
@@ -307,10 +306,13 @@ class World:
             forget_s=1.5 * schedule.expires_s,
         )
 
+    def _new_outbox(self) -> FillingOutbox:
+        return FillingOutbox(lambda: self.now() < self._full_until_s)
+
     def _uplink(self, name: str, incarnation: str) -> Uplink:
         schedule = self.schedule
         if not schedule.durable:
-            self.outbox = MemoryOutbox()
+            self.outbox = self._new_outbox()
         return Uplink(
             name,
             incarnation,

@@ -106,6 +106,42 @@ def test_the_newest_kept_packets_stay_and_one_line_says_so() -> None:
     assert drain(outgoing) == ["c", "d"]
 
 
+def test_what_an_outage_dropped_is_told_when_it_is_over_and_each_outage_tells_anew() -> None:
+    outgoing = Outgoing(kept_limit=1)
+    for dropped in (2, 4):
+        with capture_logs() as logs:
+            for name in "abc":
+                outgoing.offer(packet(name, keep=True))
+            outgoing.online(10, LARGE)
+        assert [line["event"] for line in logs] == ["kept_packets_dropped", "kept_packets_dropped_until_now"]
+        assert logs[1]["packets"] == outgoing.dropped_kept == dropped
+        drain(outgoing)
+        outgoing.offline()
+
+
+def test_kept_packets_take_no_more_bytes_than_they_may() -> None:
+    outgoing = Outgoing(kept_bytes=250)
+    for name in "abc":
+        outgoing.offer(packet(name, size=100, keep=True))
+    assert outgoing.dropped_kept == 1
+    outgoing.online(10, LARGE)
+    assert drain(outgoing) == ["b", "c"]
+    outgoing.offline()
+    for name in "de":
+        outgoing.offer(packet(name, size=100, keep=True))
+    assert outgoing.dropped_kept == 1
+
+
+def test_a_broker_that_takes_packets_too_slowly_does_not_fill_the_memory() -> None:
+    outgoing = Outgoing(kept_limit=3)
+    outgoing.online(1, LARGE)
+    outgoing.offer(packet("state", retain=True))
+    for name in "abcde":
+        outgoing.offer(packet(name, keep=name != "b"))
+    assert (outgoing.dropped_kept, outgoing.dropped) == (1, 1)
+    assert drain(outgoing) == ["c", "state", "d", "e"], "a state is put off, not left out"
+
+
 def test_the_window_is_not_overrun() -> None:
     outgoing = Outgoing()
     outgoing.online(2, LARGE)

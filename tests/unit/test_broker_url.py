@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from broker.address import BrokerAddress
+from broker.secure.authority import client_pair, make_authority
 from pipeline.errors import ConfigError
+
+NOW = datetime.now(UTC)
 
 
 @pytest.mark.parametrize(
@@ -25,20 +30,28 @@ def test_url(url: str, host: str, port: int, tls: bool) -> None:  # noqa: FBT001
     assert (address.host, address.port, address.tls) == (host, port, tls)
 
 
-def test_credentials_in_the_url_are_decoded() -> None:
-    address = BrokerAddress.parse("mqtt://edge:p%40ss@broker")
-    assert (address.username, address.password) == ("edge", "p@ss")
+def test_a_user_in_the_url_is_decoded() -> None:
+    assert BrokerAddress.parse("mqtt://ed%40ge@broker").username == "ed@ge"
 
 
 def test_credentials_beside_the_url_win() -> None:
-    address = BrokerAddress.parse("mqtt://a:b@broker", username="edge", password="other")  # noqa: S106 - of nobody
+    address = BrokerAddress.parse("mqtt://a@broker", username="edge", password="other")  # noqa: S106 - of nobody
     assert (address.username, address.password) == ("edge", "other")
 
 
 def test_text_and_repr_show_no_secrets() -> None:
-    address = BrokerAddress.parse("mqtts://edge:hush@[::1]:9883")
+    address = BrokerAddress.parse("mqtts://edge@[::1]:9883", password="hush")  # noqa: S106 - of nobody
     assert str(address) == "mqtts://[::1]:9883"
     assert "hush" not in repr(address)
+
+
+@pytest.mark.parametrize("url", ["mqtt://edge:hush@host", "mqtts://:hush@host:8883", "mqtt://edge:@host"])
+def test_a_password_in_the_url_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"broker\.url: .*put it into a file, and set broker\.password_file"
+    ) as caught:
+        BrokerAddress.parse(url)
+    assert "hush" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +90,15 @@ def test_a_password_needs_a_username() -> None:
         BrokerAddress.parse("mqtt://host", password="x")  # noqa: S106 - of nobody
 
 
-def test_certificates_without_tls_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"broker\.ca_file: .*write mqtts://"):
-        BrokerAddress.parse("mqtt://host", ca_file=Path("ca.pem"))
+@pytest.mark.parametrize("setting", ["ca_file", "cert_file", "key_file"])
+def test_certificates_without_tls_are_refused(setting: str) -> None:
+    with pytest.raises(ConfigError, match=rf"broker\.{setting}: .*write mqtts://"):
+        BrokerAddress.parse("mqtt://host", **{setting: Path("file.pem")})
+
+
+def test_a_key_needs_its_certificate() -> None:
+    with pytest.raises(ConfigError, match=r"broker\.cert_file: a key needs its certificate"):
+        BrokerAddress.parse("mqtts://host", key_file=Path("client.key"))
 
 
 def test_no_tls_no_context() -> None:
@@ -103,3 +122,39 @@ def test_a_ca_file_without_certificates_is_named(tmp_path: Path) -> None:
     empty.write_text("no certificate")
     with pytest.raises(ConfigError, match=r"broker\.ca_file: .*ca\.pem.*name a readable PEM file"):
         BrokerAddress.parse("mqtts://host", ca_file=empty).tls_context()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    """A client's certificate and its key."""
+    made = client_pair(make_authority("ca", NOW), "worker", NOW)
+    files = tmp_path / "client.crt", tmp_path / "client.key"
+    for file, content in zip(files, (made.certificate, made.key), strict=True):
+        file.write_bytes(content)
+    return files
+
+
+def test_our_certificate_is_loaded(pair: tuple[Path, Path]) -> None:
+    certificate, key = pair
+    assert BrokerAddress.parse("mqtts://host", cert_file=certificate, key_file=key).tls_context() is not None
+
+
+def test_a_missing_certificate_or_key_is_named(pair: tuple[Path, Path]) -> None:
+    for gone, setting in zip(reversed(pair), ("key_file", "cert_file"), strict=True):
+        gone.unlink()
+        with pytest.raises(ConfigError, match=rf"broker\.{setting}: .*{gone.name} does not exist: name a PEM file"):
+            BrokerAddress.parse("mqtts://host", cert_file=pair[0], key_file=pair[1]).tls_context()
+
+
+def test_a_key_of_another_certificate_is_named(pair: tuple[Path, Path]) -> None:
+    pair[1].write_bytes(make_authority("other", NOW).key)
+    with pytest.raises(ConfigError, match=r"broker\.cert_file: .*client\.key do not go together"):
+        BrokerAddress.parse("mqtts://host", cert_file=pair[0], key_file=pair[1]).tls_context()
+
+
+def test_nobody_is_asked_for_the_password_of_an_encrypted_key(pair: tuple[Path, Path]) -> None:
+    key = serialization.load_pem_private_key(pair[1].read_bytes(), None)
+    encryption = serialization.BestAvailableEncryption(b"hush")
+    pair[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
+    with pytest.raises(ConfigError, match=r"broker\.cert_file: .*the key not encrypted"):
+        BrokerAddress.parse("mqtts://host", cert_file=pair[0], key_file=pair[1]).tls_context()

@@ -24,7 +24,7 @@ from pipeline.messages import (
 )
 from pipeline.model import Detections, FrameId, Verdict
 from stages.cloud import ANNOUNCE_S, ANSWERS_KEPT, STALLED_S, UPLINK_SEEN_S, Cloud
-from stages.line import PATIENCE_S
+from stages.uplink_queue import PATIENCE_S
 
 SEEN = Detections(np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.zeros(1, np.int32), ("person",))
 
@@ -99,6 +99,14 @@ def test_beyond_the_bound_it_is_busy_at_once_and_takes_more_when_there_is_room()
     assert world.answers(example(1), example(2), example(3)) == [(3, 1, AnswerStatus.BUSY)]
     assert world.answers(world.done()) == [(1, 1, AnswerStatus.ANSWERED)]
     assert world.answers(example(3, attempt=2)) == []
+
+
+def test_it_says_how_many_frames_it_holds() -> None:
+    world = World(slots=1, queue=2)
+    world.send(example(1), example(2), example(3))
+    assert world.cloud.levels == {"queue": 2}
+    world.send(world.done())
+    assert world.cloud.levels == {"queue": 1}
 
 
 def test_the_bound_is_no_less_than_the_slots() -> None:

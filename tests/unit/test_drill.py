@@ -11,16 +11,19 @@ import pytest
 
 from broker.memory import MemoryBroker
 from pipeline import wire
+from pipeline.app.drill import EXPIRES_S, TRIES, apart
 from pipeline.app.drill_compare import differences
 from pipeline.app.drill_moves import Moves
 from pipeline.app.drill_turns import Turns, Victim, seconds_of, victims_of
 from pipeline.app.places import Places
+from pipeline.config import validated
 from pipeline.errors import ConfigError
 from pipeline.link import ContentType, LinkEvents, Packet
 from pipeline.messages import AnswerStatus, Result, StageState, WireMessage
 from pipeline.model import Counts, Ending
 from stages.ledger import SqliteLedger
 from stages.outputs import OutputFolders
+from stages.sink_stores import Written
 from tests.examples import cloud_answer, result, stage_state, stored
 
 ALL = (Victim.BROKER, Victim.WORKER, Victim.EDGE)
@@ -75,6 +78,16 @@ class TestOptions:
     def test_what_names_no_victims(self, text: str) -> None:
         with pytest.raises(ConfigError, match="--kill"):
             victims_of(text)
+
+
+def test_each_run_has_folders_of_its_own_and_no_kill_makes_a_frame_expire_or_poison() -> None:
+    config = validated({"sink": {"out": "d", "all_examples": "s/all", "keep": "1 GiB"}, "reader": {"pace": "real"}})
+    for name, pace in (("undisturbed", "max"), ("drilled", "real")):
+        each = validated(apart(config, name).model_dump())
+        assert each.sink.out == Path("d") / name
+        assert (each.sink.all_examples, each.sink.keep, each.sink.compare) == (None, None, False)
+        assert (each.outbox.expires, each.outbox.tries) == (EXPIRES_S, TRIES)
+        assert each.reader.pace == pace
 
 
 class TestMoves:
@@ -149,7 +162,7 @@ class TestDifferences:
         places = Places({"gate": OutputFolders.under(folder)}, folder)
         ledger = SqliteLedger(places.ledger, "a test")
         for ordinal, each in enumerate(results, 1):
-            ledger.add(each, Counts(each.id.seq, each.id.seq - ordinal, 0, ordinal), ("all",))
+            ledger.add(each, Counts(each.id.seq, each.id.seq - ordinal, 0, ordinal), Written(("all",)))
         ledger.commit()
         ledger.close()
         for name, content in (pictures or {"all/1.jpeg": b"one", "all/2.jpeg": b"two"}).items():

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline import image as image_module
 from pipeline.errors import DropMessage
-from pipeline.image import MAX_PIXELS, Image, Pixels, decode_jpeg, encode_jpeg, jpeg_size
+from pipeline.image import MAX_PIXELS, MAX_SCANS, Image, Pixels, decode_jpeg, encode_jpeg, jpeg_size
 from tests.examples import pixels
 
 EXIF_UPRIGHT_BY_TURNING = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
@@ -297,3 +297,18 @@ class TestRefusal:
             picture = Image(jpeg=bytes(damaged))
             assume(picture.width * picture.height < 1_000_000)  # larger ones take time and show nothing
             assert picture.pixels.shape == (picture.height, picture.width, 3)
+
+
+def progressive(scans: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again."""
+    ok, data = cv2.imencode(".jpg", np.zeros((32, 32, 3), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
+    assert ok
+    whole = bytes(data.data)
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    return whole[:-2] + last * (scans - whole.count(b"\xff\xda")) + whole[-2:]
+
+
+def test_a_picture_that_is_painted_over_and_over_is_refused_before_it_is_decoded() -> None:
+    assert jpeg_size(progressive(MAX_SCANS)) == (32, 32)
+    with pytest.raises(DropMessage, match=f"a JPEG with {MAX_SCANS + 1} scans has more than the {MAX_SCANS}"):
+        Image(jpeg=progressive(MAX_SCANS + 1))

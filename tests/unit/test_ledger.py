@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,6 +18,7 @@ from pipeline.model import Counts, Detections, Ending, FrameId, Tally, Verdict
 from stages.ledger import SqliteLedger
 from stages.ledger_report import percentile, read_frames, read_report
 from stages.ledger_schema import decode_boxes, encode_boxes
+from stages.sink_stores import Written
 
 NAMES = ("person", "helmet")
 
@@ -98,17 +101,17 @@ def ledger(reopen: Open) -> SqliteLedger:
 def admit(ledger: SqliteLedger, nth: int, ending: Ending | None = Ending.EASY) -> int:
     """Add the n-th admitted frame of every tenth, as revision 1."""
     seq = counts(nth).read
-    ledger.add(result(seq, ending=ending), counts(nth), ("all",))
+    ledger.add(result(seq, ending=ending), counts(nth), Written(("all",), 4096))
     return seq
 
 
 def test_a_frame_is_known_as_it_was_stored(ledger: SqliteLedger) -> None:
-    ledger.add(result(1), counts(1), ("all", "hard_edge", "dataset"))
+    ledger.add(result(1), counts(1), Written(("all", "hard_edge", "dataset"), 4096))
     kept = ledger.kept(FrameId("gate", 1))
     assert kept is not None
     assert (kept.revision, kept.final, kept.edge_final) == (1, False, False)
     assert kept.edge_files == ("all", "hard_edge", "dataset")
-    ledger.end(result(1, 2, Ending.CLOUD), ("all", "hard_cloud"))
+    ledger.end(result(1, 2, Ending.CLOUD), Written(("all", "hard_cloud"), 4096))
     kept = ledger.kept(FrameId("gate", 1))
     assert kept is not None
     assert (kept.revision, kept.final, kept.edge_final) == (2, True, False)
@@ -123,7 +126,7 @@ def test_the_tally_balances_and_shows_only_endings_that_are_committed(ledger: Sq
     admit(ledger, 2, None)
     admit(ledger, 3, None)
     admit(ledger, 4, Ending.FAILED)
-    ledger.end(result(11, 2, Ending.CLOUD, upload=300), ())
+    ledger.end(result(11, 2, Ending.CLOUD, upload=300), Written())
     assert ledger.tally("gate") == Tally(31, 27, 0, 4, pending=4)
     ledger.commit()
     expected = Tally(31, 27, 0, 4, easy=1, cloud=1, failed=1, pending=1)
@@ -177,7 +180,7 @@ def test_a_file_goes_on_behind_runs_of_frames_that_have_ended(ledger: SqliteLedg
         admit(ledger, nth, None if nth == 2 else Ending.EASY)
     # 11 waits for the cloud; 31 and 61 were lost on their way.
     assert ledger.open(reader("b")).done == ((1, 1), (21, 21), (41, 51), (71, 71))
-    ledger.end(result(11, 2, Ending.EXPIRED), ())
+    ledger.end(result(11, 2, Ending.EXPIRED), Written())
     assert ledger.open(reader("b")).done == ((1, 21), (41, 51), (71, 71))
 
 
@@ -308,7 +311,7 @@ def test_a_truncated_ledger_is_named_with_the_remedy(ledger: SqliteLedger) -> No
 
 @pytest.mark.parametrize(
     ("statement", "message"),
-    [("PRAGMA user_version = 2", "has format 2, but this Tandem knows 1"), ("CREATE TABLE t (a)", "another program")],
+    [("PRAGMA user_version = 1", "has format 1, but this Tandem knows 2"), ("CREATE TABLE t (a)", "another program")],
 )
 def test_a_ledger_of_another_kind_is_refused(tmp_path: Path, statement: str, message: str) -> None:
     path = tmp_path / "ledger.sqlite"
@@ -346,6 +349,42 @@ def test_a_full_disk_is_a_storage_error_and_leaves_the_ledger_in_order(ledger: S
     assert ledger.tally("gate").easy == 1
 
 
+@pytest.mark.parametrize("in_place", [(), ("ledger.sqlite",)])
+def test_a_ledger_that_is_removed_while_it_is_open_confirms_nothing_more(
+    ledger: SqliteLedger, in_place: tuple[str, ...]
+) -> None:
+    away = ledger.path.with_name("away")
+    ledger.path.rename(away)
+    for name in in_place:
+        ledger.path.with_name(name).touch()
+    admit(ledger, 1)
+    with pytest.raises(StorageError, match="is not the ledger that was opened: put that one back, or start again"):
+        ledger.commit()
+    ledger.rollback()
+    away.replace(ledger.path)
+    admit(ledger, 1)
+    ledger.commit()
+    assert ledger.tally("gate").easy == 1
+
+
+def test_a_transaction_that_a_broken_disk_undid_by_itself_is_rolled_back(ledger: SqliteLedger) -> None:
+    admit(ledger, 1)
+    ledger._connection.close()
+    ledger.rollback()
+    assert ledger.tally("gate").admitted == 0
+
+
+def test_the_owner_lock_needs_no_room_for_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    ledger = SqliteLedger(tmp_path / "ledger.sqlite", "me")
+    with pytest.raises(ConfigError, match="is used by another process"):
+        SqliteLedger(tmp_path / "ledger.sqlite", "you")
+    ledger.close()
+
+
 def test_somebody_else_who_writes_is_waited_for(ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger._connection.execute("PRAGMA busy_timeout = 1")
     with closing(sqlite3.connect(ledger.path)) as person:
@@ -360,8 +399,8 @@ def test_the_report_counts_the_rows_themselves(ledger: SqliteLedger) -> None:
     ledger.open(reader())
     for nth in range(1, 6):
         admit(ledger, nth, Ending.EASY if nth > 2 else None)
-    ledger.end(result(1, 2, Ending.CLOUD, upload=300, ms=50), ())
-    ledger.end(result(11, 2, Ending.EXPIRED, upload=200, ms=5000), ())
+    ledger.end(result(1, 2, Ending.CLOUD, upload=300, ms=50), Written())
+    ledger.end(result(11, 2, Ending.EXPIRED, upload=200, ms=5000), Written())
     ledger.commit()
     report = read_report(ledger.path)["gate"]
     assert report.tally == ledger.tally("gate") == Tally(41, 36, 0, 5, easy=3, cloud=1, expired=1)
@@ -391,9 +430,9 @@ def test_the_report_includes_what_was_lost_without_a_row(ledger: SqliteLedger) -
 
 
 def test_rows_come_in_order_with_the_final_boxes(ledger: SqliteLedger) -> None:
-    ledger.add(result(11), counts(2), ("all", "hard_edge", "dataset"))
-    ledger.add(result(1, ending=Ending.EASY), counts(1), ("all",))
-    ledger.end(result(11, 2, Ending.CLOUD), ("all", "hard_cloud"))
+    ledger.add(result(11), counts(2), Written(("all", "hard_edge", "dataset"), 4096))
+    ledger.add(result(1, ending=Ending.EASY), counts(1), Written(("all",), 4096))
+    ledger.end(result(11, 2, Ending.CLOUD), Written(("all", "hard_cloud"), 4096))
     ledger.commit()
     easy, hard = read_frames(ledger.path, "gate")
     assert (easy.seq, easy.hard, easy.ending, easy.files) == (1, False, "easy", {"all"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, DropMessage, StorageError
-from pipeline.image import Image, decode_jpeg, encode_jpeg
+from pipeline.image import FileImage, Image, decode_jpeg, encode_jpeg
 from pipeline.messages import Result
 from pipeline.model import Detections, Ending, FrameId, Verdict
 from stages.ledger import SqliteLedger
@@ -68,14 +69,14 @@ def files(root: Path) -> list[str]:
 
 def test_an_easy_frame_is_drawn_once(outputs: FolderOutputs, tmp_path: Path) -> None:
     image = picture()
-    assert outputs.edge(result(1, 1, Ending.EASY), image) == ("all",)
+    assert outputs.edge(result(1, 1, Ending.EASY), image).files == ("all",)
     assert files(tmp_path) == ["all/1.jpeg"]
     assert (tmp_path / "all/1.jpeg").read_bytes() == encode_jpeg(draw_boxes(image.pixels, EDGE), 85)
 
 
 def test_a_hard_frame_waits_with_its_untouched_picture(outputs: FolderOutputs, tmp_path: Path) -> None:
     image = picture()
-    assert outputs.edge(result(), image) == ("all", "hard_edge", "dataset")
+    assert outputs.edge(result(), image).files == ("all", "hard_edge", "dataset")
     assert files(tmp_path) == ["all/1.jpeg", "dataset/1.jpeg", "hard_edge/1.jpeg"]
     assert (tmp_path / "dataset/1.jpeg").read_bytes() == image.jpeg
     assert (tmp_path / "all/1.jpeg").samefile(tmp_path / "hard_edge/1.jpeg")
@@ -83,8 +84,8 @@ def test_a_hard_frame_waits_with_its_untouched_picture(outputs: FolderOutputs, t
 
 def test_the_cloud_answers_on_the_picture_that_travelled(outputs: FolderOutputs, tmp_path: Path) -> None:
     image = picture()
-    edge = outputs.edge(result(), image)
-    assert outputs.cloud(result(1, 2, Ending.CLOUD, CLOUD), edge) == ("all", "hard_cloud", "labels")
+    edge = outputs.edge(result(), image).files
+    assert outputs.cloud(result(1, 2, Ending.CLOUD, CLOUD), edge).files == ("all", "hard_cloud", "labels")
     expected = encode_jpeg(draw_boxes(decode_jpeg(image.jpeg), CLOUD), 85)
     assert (tmp_path / "hard_cloud/1.jpeg").read_bytes() == expected
     assert (tmp_path / "all/1.jpeg").samefile(tmp_path / "hard_cloud/1.jpeg")
@@ -95,39 +96,39 @@ def test_the_cloud_answers_on_the_picture_that_travelled(outputs: FolderOutputs,
 
 @pytest.mark.parametrize("ending", [Ending.EXPIRED, Ending.FAILED])
 def test_without_an_answer_the_edge_stays(outputs: FolderOutputs, tmp_path: Path, ending: Ending) -> None:
-    edge = outputs.edge(result(), picture())
+    edge = outputs.edge(result(), picture()).files
     before = (tmp_path / "all/1.jpeg").read_bytes()
-    assert outputs.cloud(result(1, 2, ending), edge) == ("all",)
+    assert outputs.cloud(result(1, 2, ending), edge).files == ("all",)
     assert (tmp_path / "all/1.jpeg").read_bytes() == before
     assert files(tmp_path) == ["all/1.jpeg", "dataset/1.jpeg", "hard_edge/1.jpeg"]
 
 
 def test_nothing_seen_by_the_cloud_is_a_label_too(outputs: FolderOutputs, tmp_path: Path) -> None:
-    edge = outputs.edge(result(), picture())
+    edge = outputs.edge(result(), picture()).files
     outputs.cloud(result(1, 2, Ending.CLOUD, NONE), edge)
     assert (tmp_path / "dataset/1.txt").read_text() == ""
 
 
 def test_a_frame_without_a_picture_gets_none_later(outputs: FolderOutputs, tmp_path: Path) -> None:
-    assert outputs.cloud(result(1, 2, Ending.FAILED), ()) == ()
+    assert outputs.cloud(result(1, 2, Ending.FAILED), ()).files == ()
     assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize("damage", ["removed", "cut"])
 def test_a_picture_that_somebody_took_away_harms_nothing(outputs: FolderOutputs, tmp_path: Path, damage: str) -> None:
-    edge = outputs.edge(result(), picture())
+    edge = outputs.edge(result(), picture()).files
     path = tmp_path / "dataset/1.jpeg"
     if damage == "removed":
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:10])
-    assert outputs.cloud(result(1, 2, Ending.CLOUD, CLOUD), edge) == ("all",)
+    assert outputs.cloud(result(1, 2, Ending.CLOUD, CLOUD), edge).files == ("all",)
     assert not (tmp_path / "hard_cloud/1.jpeg").exists()
 
 
 def test_writing_again_replaces_with_the_same_bytes(outputs: FolderOutputs, tmp_path: Path) -> None:
     def run() -> dict[str, bytes]:
-        edge = outputs.edge(result(), picture())
+        edge = outputs.edge(result(), picture()).files
         outputs.cloud(result(1, 2, Ending.CLOUD, CLOUD), edge)
         return {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
 
@@ -167,6 +168,22 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert files(tmp_path) == []
 
 
+def test_a_picture_that_lies_on_disk_already_is_linked(outputs: FolderOutputs, tmp_path: Path) -> None:
+    image = picture()
+    image.file = tmp_path / "outbox.jpeg"
+    image.file.write_bytes(image.jpeg)
+    outputs.edge(result(), image)
+    assert (tmp_path / "dataset/1.jpeg").samefile(image.file)
+    outputs.edge(result(), image)  # again, as after a restart
+    assert (tmp_path / "dataset/1.jpeg").samefile(image.file)
+    outputs.edge(result(3), FileImage(image.file, 64, 48, len(image.jpeg)))
+    assert (tmp_path / "dataset/3.jpeg").samefile(image.file)
+    image.file.unlink()
+    assert (tmp_path / "dataset/1.jpeg").read_bytes() == image.jpeg
+    outputs.edge(result(2), image)
+    assert (tmp_path / "dataset/2.jpeg").read_bytes() == image.jpeg
+
+
 @pytest.mark.parametrize("code", [errno.EXDEV, errno.EPERM, errno.ENOTSUP])
 def test_where_there_are_no_hard_links_there_are_copies(
     outputs: FolderOutputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
@@ -175,7 +192,11 @@ def test_where_there_are_no_hard_links_there_are_copies(
         raise OSError(code, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
-    outputs.edge(result(), picture())
+    image = picture()
+    image.file = tmp_path / "outbox.jpeg"
+    image.file.write_bytes(image.jpeg)
+    outputs.edge(result(), image)
+    assert (tmp_path / "dataset/1.jpeg").read_bytes() == image.jpeg
     assert (tmp_path / "all/1.jpeg").read_bytes() == (tmp_path / "hard_edge/1.jpeg").read_bytes()
     assert not (tmp_path / "all/1.jpeg").samefile(tmp_path / "hard_edge/1.jpeg")
 
@@ -195,6 +216,128 @@ def test_a_folder_that_cannot_be_written_is_named(folders: OutputFolders, tmp_pa
         FolderOutputs({"gate": folders})
 
 
+def test_what_a_revision_adds_is_what_the_disk_says(outputs: FolderOutputs, tmp_path: Path) -> None:
+    def used() -> int:
+        found = {path.stat().st_ino: path.stat() for path in tmp_path.rglob("*.*") if path.name != "classes.txt"}
+        return sum(-(-stat.st_size // 4096) * 4096 for stat in found.values())
+
+    image = Image(pixels=np.random.default_rng(1).integers(0, 255, (240, 320, 3), np.uint8))
+    edge = outputs.edge(result(1), image)
+    assert edge.size_bytes == used() > 8192
+    cloud = outputs.cloud(result(1, 2, Ending.CLOUD, CLOUD), edge.files)
+    assert edge.size_bytes + cloud.size_bytes == used()
+    easy = outputs.edge(result(2, 1, Ending.EASY), image)
+    assert edge.size_bytes + cloud.size_bytes + easy.size_bytes == used()
+    assert outputs.cloud(result(1, 2, Ending.EXPIRED), edge.files).size_bytes == 0
+
+
+def test_all_files_of_a_frame_are_removed_and_no_others(outputs: FolderOutputs, tmp_path: Path) -> None:
+    for seq in (1, 2):
+        edge = outputs.edge(result(seq), picture())
+        cloud = outputs.cloud(result(seq, 2, Ending.CLOUD, CLOUD), edge.files)
+    everything = files(tmp_path)
+    for _ in range(2):
+        outputs.remove(FrameId("gate", 1), {*edge.files, *cloud.files})
+        assert files(tmp_path) == [path for path in everything if Path(path).stem != "1"]
+
+
+def test_a_file_that_cannot_be_removed_is_named(
+    outputs: FolderOutputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StorageError, match=r"/all/1\.jpeg cannot be removed: Read-only file system"):
+        outputs.remove(FrameId("gate", 1), ("all",))
+
+
+def test_what_lies_on_a_disk_that_is_not_there_is_not_taken_for_removed(outputs: FolderOutputs, tmp_path: Path) -> None:
+    outputs.edge(result(1, 1, Ending.EASY), picture())
+    tmp_path.rename(tmp_path.with_name("away"))
+    with pytest.raises(StorageError, match="mount its disk again"):
+        outputs.remove(FrameId("gate", 1), ("all",))
+
+
+def test_a_folder_without_room_is_no_wrong_setting(
+    folders: OutputFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FolderOutputs({"gate": folders})
+    left = tmp_path / "all" / ".12.jpeg.part"
+    left.write_bytes(b"half")
+
+    def full(path: Path, data: bytes) -> int:
+        assert not left.exists(), "what takes the room goes first"
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StorageError, match=r"/all cannot be stored: No space left on device; make room on its disk"):
+        FolderOutputs({"gate": folders})
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.ENOSPC, "make room on its disk"),
+        (errno.EROFS, "mount its disk writable again"),
+        (errno.EACCES, "make its folder writable for us"),
+        (errno.EIO, "see to its disk"),
+    ],
+)
+def test_the_remedy_is_that_of_the_error(
+    outputs: FolderOutputs, monkeypatch: pytest.MonkeyPatch, code: int, remedy: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StorageError, match=f"{os.strerror(code)}; {remedy}"):
+        outputs.edge(result(), picture())
+
+
+def test_a_folder_that_somebody_removed_is_made_again(outputs: FolderOutputs, tmp_path: Path) -> None:
+    edge = outputs.edge(result(1), picture()).files
+    outputs.cloud(result(1, 2, Ending.CLOUD, CLOUD), edge)
+    for folder in ("all", "dataset"):
+        shutil.rmtree(tmp_path / folder)
+    edge = outputs.edge(result(2), picture()).files
+    assert outputs.cloud(result(2, 2, Ending.CLOUD, CLOUD), edge).files == ("all", "hard_cloud", "labels")
+    assert [path for path in files(tmp_path) if not path.startswith("hard")] == [
+        "all/2.jpeg",
+        "dataset/2.jpeg",
+        "dataset/2.txt",
+        "dataset/classes.txt",
+    ]
+
+
+@pytest.mark.parametrize("revision", [1, 2])
+def test_a_folder_that_is_gone_with_its_disk_is_waited_for(
+    outputs: FolderOutputs, tmp_path: Path, revision: int
+) -> None:
+    edge = outputs.edge(result(1), picture()).files
+    away = tmp_path.with_name(f"{tmp_path.name}-away")
+    tmp_path.rename(away)
+    with pytest.raises(StorageError, match="No such file or directory; make its folder again, or mount its disk"):
+        outputs.edge(result(2), picture()) if revision == 1 else outputs.cloud(result(1, 2, Ending.CLOUD), edge)
+    away.rename(tmp_path)
+    assert outputs.cloud(result(1, 2, Ending.CLOUD, CLOUD), edge).files == ("all", "hard_cloud", "labels")
+
+
+def test_nothing_is_made_on_the_disk_that_is_found_in_place_of_ours(
+    outputs: FolderOutputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(tmp_path / "all")
+    monkeypatch.setattr(outputs._there, "_disks", dict.fromkeys(outputs._there._disks, -1))
+    with pytest.raises(StorageError, match=r"all cannot be stored: No such file"):
+        outputs.edge(result(1, 1, Ending.EASY), picture())
+    assert not (tmp_path / "all").exists()
+    (tmp_path / "all").mkdir()
+    with pytest.raises(StorageError, match="lies on another disk than it did"):
+        outputs._there.restore(tmp_path / "all")
+
+
 def test_two_outputs_in_one_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is given for two outputs"):
         OutputFolders(tmp_path / "a", tmp_path / "b", tmp_path / "x/../a", tmp_path / "d")
@@ -211,7 +354,7 @@ def test_the_layout_has_a_folder_for_each_of_several_streams(tmp_path: Path) -> 
 def test_classes_keep_their_numbers_when_models_differ(folders: OutputFolders, tmp_path: Path) -> None:
     for names, seq in ((("helmet", "person"), 1), (("person", "vest"), 2)):
         outputs = FolderOutputs({"gate": folders})
-        edge = outputs.edge(result(seq), picture())
+        edge = outputs.edge(result(seq), picture()).files
         seen = Detections(CLOUD.boxes, CLOUD.scores, np.array([1], np.int32), names)
         outputs.cloud(result(seq, 2, Ending.CLOUD, seen), edge)
     assert (tmp_path / "dataset/classes.txt").read_text() == "helmet\nperson\nvest\n"
@@ -241,7 +384,7 @@ def test_a_box_outside_of_the_picture_is_no_label() -> None:
 def test_fresh_removes_what_is_ours_and_nothing_else(
     outputs: FolderOutputs, folders: OutputFolders, tmp_path: Path
 ) -> None:
-    outputs.cloud(result(1, 2, Ending.CLOUD, CLOUD), outputs.edge(result(), picture()))
+    outputs.cloud(result(1, 2, Ending.CLOUD, CLOUD), outputs.edge(result(), picture()).files)
     ledger = tmp_path / "ledger.sqlite"
     SqliteLedger(ledger, "me").close()
     (tmp_path / "compare.webm").write_bytes(b"ours")

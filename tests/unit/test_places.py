@@ -16,6 +16,7 @@ def test_everything_is_in_out() -> None:
     places = Places.of(validated({"streams": {"gate": {"source": "a.mp4"}}, "sink": {"out": "o"}}))
     assert places.pictures["gate"].all == Path("o/all")
     assert places.ledger == Path("o/ledger.sqlite")
+    assert places.outbox == Path("o/outbox")
     assert places.compare("gate") == Path("o/compare.webm")
 
 
@@ -28,6 +29,7 @@ def test_where_sedna_names_outputs_the_rest_is_beside_the_first() -> None:
     assert places.pictures["gate"].hard_cloud == Path("/e/cloud")
     assert places.pictures["gate"].dataset == Path("/d/.tandem/dataset")
     assert places.ledger == Path("/d/.tandem/ledger.sqlite")
+    assert places.outbox == Path("/d/.tandem/outbox")
 
 
 def test_a_path_that_is_not_utf8_is_refused() -> None:

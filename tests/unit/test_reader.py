@@ -331,6 +331,15 @@ def test_a_file_waits_for_the_cloud_when_the_backlog_is_full() -> None:
     assert (SourceStatus.RUNNING, "") in statuses(said)
 
 
+def test_it_says_how_full_window_and_backlog_are() -> None:
+    world = World(Clip(100), window=3, backlog=9)
+    world.settle()
+    assert world.reader.levels == {"window": 3, "backlog": 3}
+    world.store(1, final=False)
+    world.store(2)
+    assert world.reader.levels == {"window": 1, "backlog": 2}
+
+
 def test_a_final_word_that_comes_first_leaves_nothing_behind() -> None:
     world = World(Clip(100), window=1, backlog=1)
     for seq in range(1, 50):
@@ -373,6 +382,18 @@ def test_the_reason_follows_what_it_waits_for() -> None:
     assert statuses(said) == [(SourceStatus.WAITING, "waits for the sink: the disk is full")]
     said = world.store(1, 2, final=False)
     assert statuses(said)[-1] == (SourceStatus.WAITING, "waits for the cloud: 2 hard frames are under way")
+
+
+def test_a_refusal_is_told_soon_and_until_that_frame_is_stored() -> None:
+    world = World(Clip(1000), window=2)
+    world.sleep(0.5)
+    world.send(NotStored(FrameId("gate", 1), 1, "the disk is full"))
+    refused = (SourceStatus.WAITING, "waits for the sink: the disk is full")
+    assert statuses(world.sleep(1.5))[-1] == refused
+    world.store(2)
+    assert statuses(world.sleep(1.5))[-1] == refused
+    world.store(1)
+    assert statuses(world.sleep(0.5))[-1] == (SourceStatus.RUNNING, "")
 
 
 # Sending again

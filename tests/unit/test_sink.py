@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from pipeline.errors import DropMessage, StorageError
 from pipeline.image import Image
@@ -28,6 +29,7 @@ from pipeline.messages import (
 from pipeline.model import Counts, Detections, Ending, FrameId, Tally, Verdict
 from stages.ledger import SqliteLedger
 from stages.sink import COMMIT_AFTER_S, COMMIT_AT, Sink
+from stages.sink_stores import Written
 
 
 class Disk:
@@ -37,20 +39,20 @@ class Disk:
         self.full = False
         self.writes: list[tuple[str, int]] = []
 
-    def edge(self, result: Result, image: Image) -> tuple[str, ...]:
+    def edge(self, result: Result, image: Image) -> Written:
         return self._write("edge", result, ("all", "dataset") if result.verdict.hard else ("all",))
 
-    def cloud(self, result: Result, before: tuple[str, ...]) -> tuple[str, ...]:
+    def cloud(self, result: Result, before: tuple[str, ...]) -> Written:
         return self._write("cloud", result, ("all",))
 
     def paths(self, frame: FrameId, files: tuple[str, ...]) -> Mapping[str, str]:
         return {name: f"{name}/{frame.seq}" for name in files}
 
-    def _write(self, what: str, result: Result, files: tuple[str, ...]) -> tuple[str, ...]:
+    def _write(self, what: str, result: Result, files: tuple[str, ...]) -> Written:
         if self.full:
             raise StorageError("no space left")
         self.writes.append((what, result.id.seq))
-        return files
+        return Written(files, 4096 * len(files))
 
 
 class FragileLedger(SqliteLedger):
@@ -71,6 +73,7 @@ class Bench:
 
     def __init__(self, path: Path) -> None:
         self.now_s = 100.0
+        self.fits = 0
         self.disk = Disk()
         self.ledger = FragileLedger(path, "a test")
         self.sink = Sink(self.ledger, self.disk, lambda: self.now_s)
@@ -251,6 +254,16 @@ def test_a_full_disk_is_said_once_and_tried_again_until_there_is_room(bench: Ben
     assert bench.sink.wakes_at_s - bench.now_s == 1
 
 
+def test_it_says_what_waits_for_a_commit_and_what_for_room(bench: Bench) -> None:
+    bench.send(easy(1))
+    assert bench.sink.levels == {"uncommitted": 1, "refused": 0}
+    bench.idle()
+    bench.disk.full = True
+    bench.send(easy(2))
+    bench.send(easy(3))
+    assert bench.sink.levels == {"uncommitted": 0, "refused": 2}
+
+
 def test_who_sends_again_what_is_held_hears_so_again(bench: Bench) -> None:
     bench.disk.full = True
     first = bench.send(easy(1))
@@ -282,10 +295,62 @@ def test_a_commit_that_fails_confirms_nothing_and_loses_nothing(bench: Bench) ->
     assert (tally.cloud, tally.easy, tally.pending) == (1, 1, 0)
 
 
+def test_what_fits_is_stored_though_another_picture_does_not(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = bench.disk.edge
+
+    def edge(result: Result, image: Image) -> Written:
+        bench.disk.full = result.id.seq > bench.fits
+        return write(result, image)
+
+    monkeypatch.setattr(bench.disk, "edge", edge)
+    bench.fits = 1
+    assert bench.send(easy(1)) == []
+    assert [type(answer) for answer in (*bench.send(easy(2)), *bench.send(easy(3)))] == [NotStored, NotStored]
+    assert [answer.id.seq for answer in bench.idle() if isinstance(answer, Stored)] == [1]
+    bench.fits = 2
+    assert [answer.id.seq for answer in bench.later(1) if isinstance(answer, Stored)] == [2]
+    bench.fits = 3
+    assert [answer.id.seq for answer in bench.later(2) if isinstance(answer, Stored)] == [3]
+    assert bench.ledger.tally("gate").easy == 3
+
+
+def test_the_log_says_once_that_the_disk_refuses_and_once_that_it_takes_again(bench: Bench) -> None:
+    with capture_logs() as logs:
+        bench.disk.full = True
+        bench.send(easy(1))
+        bench.send(easy(2))
+        bench.later(1)
+        bench.disk.full = False
+        bench.later(2)
+        bench.send_alone(easy(3))
+    assert [line["event"] for line in logs] == ["disk_refuses", "disk_takes_again"]
+    assert logs[0]["reason"] == "no space left"
+    assert logs[1]["after_s"] == 3
+
+
+def test_the_last_word_of_a_sink_on_a_full_disk_is_what_is_left(bench: Bench) -> None:
+    bench.disk.full = True
+    bench.send(easy(11))
+    bench.send(easy(7))
+    with capture_logs() as logs:
+        bench.send(Drain())
+    (line,) = logs
+    assert (line["event"], line["frames"], line["first"]) == ("not_stored", 2, "gate/7")
+    assert line["reason"] == "no space left"
+    assert "start again when there is room" in line["then"]
+
+
+def test_a_drain_that_stores_everything_has_no_last_word(bench: Bench) -> None:
+    bench.send(easy(1))
+    with capture_logs() as logs:
+        bench.send(Drain())
+    assert logs == []
+
+
 def test_a_picture_that_cannot_be_decoded_is_dropped_and_not_held(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(result: Result, image: Image) -> tuple[str, ...]:
+    def refuse(result: Result, image: Image) -> Written:
         raise DropMessage("damaged")
 
     monkeypatch.setattr(bench.disk, "edge", refuse)

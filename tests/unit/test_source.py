@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigError, SourceError
 from pipeline.model import stream_name
 from stages.source import Ended, Passed, Picture, VideoSource, Wanted, every_frame
+from stages.sources import live
 from stages.sources.address import SourceAddress, SourceKind, parse_source, stream_names
+from stages.sources.capture import open_camera
 from stages.sources.factory import check_source, make_source
 from stages.sources.file import FileSource
 from stages.sources.folder import FolderSource, natural_order
@@ -172,6 +174,16 @@ def test_frames_that_are_done_are_counted_and_not_read_again(tmp_path: Path) -> 
     assert [picture.seq for picture in rest] == [21, 31]
     assert passed == Passed(skipped=31, done=2)
     assert np.array_equal(rest[0].image.pixels, whole[2].image.pixels)
+
+
+def test_a_file_goes_on_at_a_frame_and_does_not_count_those_before_it_again(tmp_path: Path) -> None:
+    source = FileSource(str(write_video(tmp_path / "clip.mp4", 35)), Every(10))
+    source.open(12)
+    picture = source.read()
+    assert isinstance(picture, Picture)
+    assert (picture.seq, picture.passed) == (21, Passed(skipped=9))
+    assert picture.media_s == pytest.approx(2.0)
+    source.close()
 
 
 def test_a_long_gap_is_told_in_pieces(tmp_path: Path) -> None:
@@ -434,7 +446,7 @@ def test_a_lost_camera_is_an_error_after_all_that_it_counted_and_its_numbers_go_
     assert (picture.seq, picture.passed) == (7, Passed())
     cameras[0].lose()
     assert source.read() == Passed(skipped=1)
-    with pytest.raises(SourceError, match=r"rtsp://gate gives no more frames; check that it is on"):
+    with pytest.raises(SourceError, match=r"rtsp://gate has ended its stream; it is opened again"):
         source.read()
     source.open(9)
     cameras[1].give(2)
@@ -461,14 +473,14 @@ def test_a_camera_that_cannot_be_reached_is_named() -> None:
 
     def connect() -> Camera:
         tried.set()
-        raise SourceError("connection refused")
+        raise SourceError("refuses connections; check the port")
 
     source = LiveSource(connect, EVERY, name="rtsp://gate")
     source.open(1)
     assert tried.wait(10)
     assert source._grabber is not None
     source._grabber.join(10)
-    with pytest.raises(SourceError, match=r"rtsp://gate cannot be opened \(connection refused\); check"):
+    with pytest.raises(SourceError, match=r"rtsp://gate refuses connections; check the port"):
         source.read()
 
 
@@ -498,8 +510,15 @@ def test_a_closed_camera_is_let_go() -> None:
         source.read()
 
 
-@pytest.mark.parametrize("text", ["7", "rtsp://127.0.0.1:1/none"])
-def test_an_absent_camera_is_an_error(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("63", "camera 63 is not there: this machine has no /dev/video63; plug it in"),
+        ("rtsp://me:secret@127.0.0.1:1/none", "rtsp://127.0.0.1:1/none refuses connections; check that it is on"),
+        ("http://no-such-host.invalid/cam", "is not found: there is no host 'no-such-host.invalid'; correct the"),
+    ],
+)
+def test_an_absent_camera_is_an_error_that_names_it_and_the_remedy(text: str, said: str) -> None:
     source = make_source(parse_source(text), EVERY)
     assert source.live
     check_source(source)
@@ -507,6 +526,48 @@ def test_an_absent_camera_is_an_error(text: str) -> None:
     assert isinstance(source, LiveSource)
     assert source._grabber is not None
     source._grabber.join(30)
-    with pytest.raises(SourceError, match="cannot be opened"):
+    with pytest.raises(SourceError) as caught:
         source.read()
+    assert said in str(caught.value)
+    assert "secret" not in str(caught.value)
     source.close()
+
+
+def test_a_usb_camera_that_is_there_and_no_camera_is_named(tmp_path: Path) -> None:
+    (tmp_path / "video63").touch()
+    with pytest.raises(SourceError, match=r"gives no video \(.*video63\); check that no other program uses it"):
+        open_camera(63, tmp_path)
+
+
+class Hanging(Camera):
+    """A camera whose frame does not come, and which heeds no time-out."""
+
+    def grab(self) -> bool:
+        self.taken_in.release()
+        self.frames.acquire()
+        return False
+
+
+def test_a_camera_that_hangs_is_given_up_and_opened_anew_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_JOIN_S", 0.01)
+    now_s, cameras = [0.0], [Hanging() for _ in range(3)]
+    queue = iter(cameras)
+    source = LiveSource(lambda: next(queue), EVERY, name="gate", clock=lambda: now_s[0])
+    for camera in cameras:
+        source.open(1)
+        assert camera.taken_in.acquire(timeout=10)
+        assert source.read() is None
+        now_s[0] += 61
+        with pytest.raises(SourceError, match="gate hangs: no answer for 60 s; check it and its driver"):
+            source.read()
+        source.close()
+    with pytest.raises(
+        SourceError, match=r"gate hangs: 3 tries to read it have not come back; .* restart this process"
+    ):
+        source.open(1)
+    cameras[0].frames.release()
+    source._hung._threads[0].join(10)
+    source._hung.check("gate")  # there is room again
+    for camera in cameras[1:]:
+        camera.frames.release()
+        assert camera.released.wait(10)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 import pytest
+import structlog
 
 from pipeline import wire
-from pipeline.errors import DropMessage
+from pipeline.errors import DropMessage, StorageError
 from pipeline.image import Image
 from pipeline.messages import (
     AnswerStatus,
@@ -30,8 +33,10 @@ from pipeline.messages import (
     WorkerState,
 )
 from pipeline.model import Counts, Detections, Ending, FrameId, Verdict
-from stages.outbox import MemoryOutbox
-from stages.uplink import ENDED_KEPT, RESEND_MOST_S, RESEND_S, Uplink
+from stages.outbox import Changes, MemoryOutbox, Waiting
+from stages.outbox_group import COMMIT_AT, LAZY_S
+from stages.uplink import AWAITED_S, ENDED_KEPT, LOST_PICTURE, RESEND_MOST_S, RESEND_S, Uplink
+from stages.waiting_line import LIVE_S
 
 T = TypeVar("T")
 PIXELS = np.zeros((8, 8, 3), np.uint8)
@@ -64,8 +69,8 @@ def stored(seq: int = 1, revision: int = 1, *, final: bool | None = None) -> Sto
 class World:
     """An uplink, its clock, its outbox, and all that it has said."""
 
-    def __init__(self, outbox: MemoryOutbox | None = None, **options: float) -> None:
-        self.now_s = START_S
+    def __init__(self, outbox: MemoryOutbox | None = None, start_s: float = START_S, **options: float) -> None:
+        self.now_s = start_s
         self.outbox = outbox or MemoryOutbox()
         self.said: list[Message] = []
         self.options = {"expires_s": 600.0, **options}
@@ -81,8 +86,13 @@ class World:
             **self.options,  # type: ignore[arg-type]
         )
 
-    def send(self, *messages: Message) -> list[Message]:
-        out = [out for message in messages for out in self.uplink.process(message)]
+    def send(self, *messages: Message, idle: bool = True) -> list[Message]:
+        """Hand messages over; where it is idle, no other message waits behind each of them."""
+        out: list[Message] = []
+        for message in messages:
+            out += self.uplink.process(message)
+            if idle and self.uplink.wakes_at_s <= self.now_s:
+                out += self.uplink.process(Tick(self.now_s))
         self.said += out
         return out
 
@@ -118,6 +128,11 @@ class World:
 
     def decided(self, seq: int = 1) -> list[Result]:
         return [result for result in of(Result, self.said) if result.id.seq == seq and result.revision == 2]
+
+    def kept(self) -> list[Waiting]:
+        """What is in the outbox when the lazy changes are too."""
+        self.tick(LAZY_S)
+        return list(self.outbox.entries())
 
     def hold(self, *seqs: int) -> None:
         """Hard frames whose revision 1 is stored."""
@@ -196,14 +211,6 @@ def test_the_frames_that_are_remembered_are_bounded() -> None:
     assert len(world.uplink._ended) == ENDED_KEPT
 
 
-def test_pixels_do_not_wait_with_the_frame() -> None:
-    world = World()
-    world.send(example())
-    (held,) = world.uplink._held.values()
-    assert held.waiting.store.image is not None
-    assert held.waiting.store.image._pixels is None
-
-
 # To the worker and back
 
 
@@ -238,7 +245,7 @@ def test_the_answer_ends_the_frame_by_the_clouds_boxes() -> None:
     assert result.steps_ms == {"mine": 3.0, "big": 9.0, "cloud_trip": 250.0}
     assert (store.result, store.image) == (result, None)
     world.send(stored(revision=2))
-    assert list(world.outbox.entries()) == []
+    assert world.kept() == []
     assert world.uplink._held == {}
 
 
@@ -250,9 +257,9 @@ def test_a_hard_frame_is_held_until_revision_2_is_stored() -> None:
     (entry,) = world.outbox.entries()
     assert entry.decided is not None
     world.send(stored(1))
-    assert list(world.outbox.entries()) != []
+    assert world.kept() != []
     world.send(stored(1, 2))
-    assert list(world.outbox.entries()) == []
+    assert world.kept() == []
 
 
 def test_revision_2_waits_for_revision_1() -> None:
@@ -275,7 +282,8 @@ def test_a_decided_frame_whose_stored_was_lost_asks_the_sink_for_it() -> None:
     assert store.image is not None
     (store,) = of(Store, world.send(stored()))
     assert store.result.revision == 2
-    (entry,) = world.outbox.entries()
+    (entry,) = world.kept()
+    assert entry.stored
     assert entry.store.image is None
 
 
@@ -336,6 +344,17 @@ def test_an_answer_of_a_worker_that_was_never_asked_is_not_taken() -> None:
 
 
 # Busy, errors
+
+
+def test_it_says_what_it_holds_and_how_much_workers_would_take() -> None:
+    world = World()
+    assert world.uplink.levels == {"outbox": 0, "outbox_bytes": 0, "workers": 0, "credit": 0}
+    world.send(worker("a", share=1), worker("b", share=2), example(1), example(2))
+    assert world.uplink.levels == {"outbox": 2, "outbox_bytes": 2 * SIZE, "workers": 2, "credit": 1}
+    world.send(stored(1), world.answer(1))
+    assert world.uplink.levels == {"outbox": 2, "outbox_bytes": SIZE, "workers": 2, "credit": 2}
+    world.send(stored(1, 2))
+    assert world.uplink.levels["outbox"] == 1
 
 
 def test_busy_is_offered_elsewhere() -> None:
@@ -451,9 +470,10 @@ def test_a_goodbye_offers_the_frames_elsewhere_at_once() -> None:
 
 
 def test_a_new_incarnation_is_offered_its_frames_again_and_only_the_one_in_work_is_blamed() -> None:
+    """That one comes last: it is offered when the outbox has its try."""
     world = World()
     world.send(worker(), example(1), example(2), example(3))
-    assert offers(world.send(worker(incarnation="2"))) == [1, 2, 3]
+    assert offers(world.send(worker(incarnation="2"))) == [2, 3, 1]
     assert [entry.tries for entry in world.outbox.entries()] == [1, 0, 0]
 
 
@@ -461,15 +481,14 @@ def test_a_frame_that_ends_three_workers_has_failed() -> None:
     world = World(tries=3)
     world.send(worker())
     world.hold(1, 2)
-    for incarnation in ("2", "3"):
-        world.send(worker(incarnation=incarnation))
+    world.send(worker(incarnation="2"))
+    world.send(world.answer(2, incarnation="2"), stored(2, 2), worker(incarnation="3"))
     assert world.decided(1) == []
-    said = world.send(worker(incarnation="4"))
+    world.send(worker(incarnation="4"))
     (result,) = world.decided(1)
     assert result.ending is Ending.FAILED
     assert result.reason == "tried 3 times; worker w ended while it had this frame in work"
-    assert offers(said) == [2]
-    assert [entry.tries for entry in world.outbox.entries()] == [3, 0]
+    assert [entry.tries for entry in world.kept()] == [3]
 
 
 def test_the_frame_of_a_silent_worker_that_comes_back_anew_stays_where_it_is_now() -> None:
@@ -514,7 +533,7 @@ def test_a_frame_that_goes_over_the_budget_itself_is_told_in_order() -> None:
     said = world.send(example(2, score=0.6))
     assert [(r.id.seq, r.revision) for r in of(Result, said)] == [(2, 1), (2, 2)]
     world.send(stored(2), stored(2, 2), stored(1))
-    assert world.uplink._held_bytes == SIZE
+    assert world.uplink._undecided.size_bytes == SIZE
 
 
 # Down to the sink
@@ -552,8 +571,8 @@ def test_not_stored_does_not_keep_an_undecided_frame_from_its_worker() -> None:
 def test_a_frame_that_ended_elsewhere_is_let_go() -> None:
     world = World()
     world.send(worker(), example(), stored(final=True))
-    assert list(world.outbox.entries()) == []
-    assert world.uplink._held_bytes == 0
+    assert world.kept() == []
+    assert world.uplink._undecided.size_bytes == 0
 
 
 def test_a_hard_example_that_cannot_be_sent_has_failed() -> None:
@@ -575,7 +594,7 @@ def test_a_revision_1_that_cannot_be_sent_has_failed_without_picture_and_boxes(*
     (result,), (failed,) = of(Result, said), of(Store, said)
     assert (result.revision, result.ending, result.reason) == (1, Ending.FAILED, "larger than the broker takes")
     assert (failed.result, failed.image, len(result.detections)) == (result, None, 0)
-    assert list(world.outbox.entries()) == []
+    assert world.kept() == []
     (again,) = of(Store, world.send(example(hard=hard)))
     assert (again.result, again.image) == (result, None)
 
@@ -636,11 +655,25 @@ def test_it_is_drained_when_the_sink_has_all_but_what_waits_for_the_cloud() -> N
     world.send(example(2))
     assert not world.uplink.drained
     world.send(stored(2))
+    world.tick(LAZY_S)
     assert world.uplink.drained
     world.send(world.answer(2))
     assert not world.uplink.drained
     world.send(stored(2, 2))
+    assert not world.uplink.drained
+    world.tick(LAZY_S)
     assert world.uplink.drained
+
+
+def test_a_drain_leaves_no_change_for_later() -> None:
+    world = World()
+    world.send(worker(), example(1), stored(1))
+    assert not world.uplink.drained
+    world.send(Drain())
+    assert world.uplink.drained
+    world.send(world.answer(1), stored(1, 2))
+    assert world.uplink.drained
+    assert list(world.outbox.entries()) == []
 
 
 def test_a_drain_offers_nothing_more_and_asks_for_what_may_not_be_stored() -> None:
@@ -659,17 +692,23 @@ def test_other_messages_are_dropped() -> None:
 # A new process with an old outbox
 
 
+def again(old: World, **options: float) -> World:
+    """A new process with the outbox of an old one, at the same time."""
+    old.tick(LAZY_S)
+    return World(old.outbox, old.now_s, **options)
+
+
 def test_what_was_not_decided_is_said_again_and_offered() -> None:
     old = World()
     old.hold(1, 2)
-    new = World(old.outbox)
+    new = again(old)
     said = new.tick()
     assert [(r.id.seq, r.revision, r.ending) for r in of(Result, said)] == [(1, 1, None), (2, 1, None)]
-    assert [(s.id.seq, s.image is not None) for s in of(Store, said)] == [(1, True), (2, True)]
+    assert of(Store, said) == []
     (progress,) = of(UplinkProgress, said)
     assert (progress.recovered, progress.queued) == ((1, 2), 2)
-    assert not new.uplink.drained
-    assert offers(new.send(stored(1), worker())) == [1, 2]
+    assert new.uplink.drained
+    assert offers(new.send(worker())) == [1, 2]
     new.send(new.answer(1))
     assert [result.ending for result in new.decided(1)] == [Ending.CLOUD]
     assert of(Store, new.tick(0.1)) == []
@@ -680,7 +719,7 @@ def test_what_was_decided_is_sent_again_and_nothing_decided_anew() -> None:
     old.send(worker())
     old.hold(1)
     old.send(old.answer())
-    new = World(old.outbox, expires_s=10)
+    new = again(old, expires_s=10)
     said = new.tick()
     (result,), (store,) = of(Result, said), of(Store, said)
     assert (result.revision, result.ending, store.result, store.image) == (2, Ending.CLOUD, result, None)
@@ -688,18 +727,61 @@ def test_what_was_decided_is_sent_again_and_nothing_decided_anew() -> None:
     assert {revision for _, revision in stores(new.sleep(100))} == {2}
     assert len(new.decided()) == 1
     new.send(stored(revision=2))
-    assert list(new.outbox.entries()) == []
+    assert new.kept() == []
+
+
+def test_revision_1_is_left_to_the_reader_who_brings_the_frame_again() -> None:
+    old = World()
+    old.send(example(1), example(2))
+    new = again(old)
+    assert of(Store, new.tick()) == []
+    assert new.uplink.drained
+    came = example(1)
+    (store,) = of(Store, new.send(came))
+    assert store.image is came.detected.frame.image
+    assert not new.uplink.drained
+    assert of(Store, new.send(stored(1))) == []
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_revision_1_is_sent_from_the_outbox_when_the_reader_has_gone_on(*, hard: bool) -> None:
+    old = World()
+    old.send(example(1), example(3))
+    new = again(old)
+    new.tick()
+    stores = of(Store, new.send(example(2, hard=hard)))
+    assert [store.id.seq for store in stores] == [1, 2]
+    assert stores[0].image is not None
+    assert [store.id.seq for store in of(Store, new.send(example(4)))] == [3, 4]
+
+
+def test_revision_1_is_sent_from_the_outbox_when_no_reader_comes() -> None:
+    old = World()
+    old.send(example(1))
+    new = again(old)
+    assert stores(new.sleep(AWAITED_S + 1)) == [(AWAITED_S, 1)]
 
 
 def test_what_was_decided_before_revision_1_was_stored_begins_with_that() -> None:
     old = World()
     old.send(worker(), example())
     old.send(old.answer())
-    new = World(old.outbox)
-    (store,) = of(Store, new.tick())
-    assert (store.result.revision, store.image is not None) == (1, True)
+    new = again(old)
+    said = new.tick()
+    assert [result.revision for result in of(Result, said)] == [2]
+    assert of(Store, said) == []
+    assert [store.result.revision for store in of(Store, new.send(example(1)))] == [1]
     (store,) = of(Store, new.send(stored()))
     assert store.result.revision == 2
+
+
+def test_what_was_decided_and_awaited_is_asked_for_in_time_when_the_reader_has_gone_on() -> None:
+    old = World()
+    old.send(worker(), example())
+    old.send(old.answer())
+    new = again(old)
+    assert [store.id.seq for store in of(Store, new.send(example(2, hard=False)))] == [1, 2]
+    assert stores(new.sleep(RESEND_S)) == [(RESEND_S, 1)]
 
 
 def test_tries_survive_the_process() -> None:
@@ -707,18 +789,302 @@ def test_tries_survive_the_process() -> None:
     old.send(worker())
     old.hold(1)
     old.send(old.answer(status=AnswerStatus.ERROR))
-    new = World(old.outbox, tries=2)
+    new = again(old, tries=2)
     new.send(worker())
     new.send(new.answer(status=AnswerStatus.ERROR, reason="cut short"))
     assert [result.reason for result in new.decided()] == ["tried 2 times; worker w: cut short"]
 
 
+def test_age_goes_on_while_no_process_runs() -> None:
+    old = World(expires_s=60)
+    old.hold(1)
+    old.now_s += 50
+    new = again(old, expires_s=60)
+    ((at_s, result),) = [(at_s, m) for at_s, m in new.sleep(20) if isinstance(m, Result) and m.revision == 2]
+    assert (at_s, result.ending, result.latency_ms) == (9.0, Ending.EXPIRED, 60_000.0)
+
+
+def test_what_is_too_much_for_a_smaller_budget_expires_at_the_start() -> None:
+    old = World()
+    old.send(example(1, score=0.9), example(2, score=0.6), stored(1), stored(2))
+    new = again(old, budget_bytes=SIZE)
+    new.tick()
+    assert [result.id.seq for result in of(Result, new.said) if result.ending is Ending.EXPIRED] == [2]
+
+
 def test_a_frame_that_is_read_again_is_the_one_in_the_outbox() -> None:
     old = World()
     old.hold(1)
-    new = World(old.outbox)
+    new = again(old)
     new.tick()
     said = new.send(example(1))
     assert of(Result, said) == []
     assert len(of(Store, said)) == 1
     assert len(new.uplink._held) == 1
+
+
+@pytest.mark.parametrize("was_stored", [False, True])
+def test_a_frame_whose_picture_is_lost_has_failed_and_no_other_with_it(*, was_stored: bool) -> None:
+    old = World()
+    old.send(example(1), example(2), *((stored(1), stored(2)) if was_stored else ()))
+    old.tick(LAZY_S)
+    entry = old.outbox._kept[FrameId("gate", 1)]
+    old.outbox._kept[entry.id] = replace(entry, store=replace(entry.store, image=None))
+    new = again(old)
+    said = new.tick()
+    (result,) = [result for result in of(Result, said) if result.final]
+    assert (result.id.seq, result.revision) == (1, 2 if was_stored else 1)
+    assert (result.ending, result.reason) == (Ending.FAILED, LOST_PICTURE)
+    (store,) = of(Store, said)
+    assert store.result is result
+    assert offers(new.send(worker())) == [2]
+
+
+def test_the_round_trip_of_a_recovered_frame_is_not_measured() -> None:
+    """The answer may be one to the offer of the process before."""
+    old = World()
+    old.hold(1)
+    new = again(old)
+    new.send(worker())
+    assert new.offer().attempt == 2
+    new.send(new.answer())
+    assert [result.ending for result in new.decided()] == [Ending.CLOUD]
+    assert new.uplink._trips.mean_s is None
+
+
+def test_an_answer_to_the_process_before_is_not_late() -> None:
+    old = World()
+    old.send(worker())
+    old.hold(1)
+    answer = old.answer()
+    new = again(old)
+    new.send(answer)
+    assert of(UplinkProgress, new.tick(1.0)) == []
+    new.send(worker())
+    assert new.decided() == []
+    assert offers(new.said) == [1]
+
+
+# On disk first
+
+
+class FullOutbox(MemoryOutbox):
+    """An outbox that takes nothing, or no new pictures, while it is told so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.takes: Callable[[Changes], bool] = lambda changes: True
+
+    def write(self, changes: Changes) -> None:
+        if not self.takes(changes):
+            raise StorageError("the disk is full")
+        super().write(changes)
+
+
+def full(world: World, *, of_pictures: bool = False) -> None:
+    """Let the world's outbox take nothing, or no frame that is new to it."""
+    outbox = world.outbox
+    assert isinstance(outbox, FullOutbox)
+    outbox.takes = lambda changes: of_pictures and outbox._kept.keys() >= changes.keys()
+
+
+def room(world: World) -> None:
+    """Let it take everything again."""
+    assert isinstance(world.outbox, FullOutbox)
+    world.outbox.takes = lambda changes: True
+
+
+def test_nothing_is_said_of_a_hard_frame_before_the_outbox_has_it() -> None:
+    world = World()
+    world.send(worker())
+    assert world.send(example(1), idle=False) == []
+    assert list(world.outbox.entries()) == []
+    said = world.tick()
+    assert [type(message) for message in said] == [Result, Store, HardExample]
+    assert len(list(world.outbox.entries())) == 1
+
+
+def test_easy_frames_do_not_wait_for_the_outbox() -> None:
+    world = World()
+    world.send(example(1), idle=False)
+    said = world.send(example(2, hard=False), idle=False)
+    assert [type(message) for message in said] == [Result, Store]
+
+
+def test_no_decision_is_told_before_the_outbox_has_it() -> None:
+    world = World()
+    world.send(worker())
+    world.hold(1)
+    assert world.send(world.answer(), idle=False) == []
+    assert [entry.decided for entry in world.outbox.entries()] == [None]
+    assert [type(message) for message in world.tick()] == [Result, Store]
+    assert [entry.decided is None for entry in world.outbox.entries()] == [False]
+
+
+def test_no_frame_is_offered_again_before_the_outbox_has_its_try() -> None:
+    world = World()
+    world.send(worker(), example(1))
+    assert offers(world.send(world.answer(status=AnswerStatus.ERROR), idle=False)) == []
+    assert [entry.tries for entry in world.outbox.entries()] == [0]
+    assert offers(world.tick()) == [1]
+    assert [entry.tries for entry in world.outbox.entries()] == [1]
+
+
+def test_frames_that_come_together_are_committed_together() -> None:
+    world = World()
+    said: list[Message] = []
+    for seq in range(1, COMMIT_AT):
+        said += world.send(example(seq), idle=False)
+    assert of(Store, said) == []
+    assert len(of(Store, world.send(example(COMMIT_AT), idle=False))) == COMMIT_AT
+
+
+def test_it_wakes_at_once_for_what_must_be_on_disk_and_soon_for_the_rest() -> None:
+    world = World()
+    world.send(example(1), idle=False)
+    assert world.uplink.wakes_at_s <= world.now_s
+    world.tick(1.0)
+    world.send(stored(1))
+    assert world.uplink.wakes_at_s <= world.now_s + LAZY_S
+    assert [entry.stored for entry in world.outbox.entries()] == [False]
+    assert [entry.stored for entry in world.kept()] == [True]
+
+
+def test_pixels_wait_only_until_the_outbox_has_the_frame() -> None:
+    world = World()
+    world.send(example())
+    (held,) = world.uplink._held.values()
+    assert held.waiting.store.image is not None
+    assert held.waiting.store.image._pixels is None
+
+
+def test_while_the_disk_is_full_hard_frames_wait_and_easy_ones_do_not() -> None:
+    world = World(FullOutbox())
+    full(world)
+    world.send(worker(), example(1), example(2, hard=False))
+    assert [(store.id.seq, store.result.revision) for store in of(Store, world.said)] == [(2, 1)]
+    assert offers(world.said) == []
+    room(world)
+    said = world.tick(1.0)
+    assert [(store.id.seq, store.result.revision) for store in of(Store, said)] == [(1, 1)]
+    assert offers(said) == [1]
+
+
+def test_a_full_disk_is_told_and_logged_once() -> None:
+    world = World(FullOutbox())
+    world.tick()
+    full(world)
+    with structlog.testing.capture_logs() as logs:
+        world.send(example(1))
+        world.sleep(10)
+        assert [progress.waiting for progress in of(UplinkProgress, world.said)][-1] == "the disk is full"
+        room(world)
+        world.sleep(40)
+    assert [entry["event"] for entry in logs] == ["outbox_refuses", "outbox_accepts_again"]
+    assert [progress.waiting for progress in of(UplinkProgress, world.said)][-1] == "no worker is there"
+
+
+def test_a_full_disk_is_asked_again_after_1_s_doubled_to_30() -> None:
+    world = World(FullOutbox())
+    asked_s: list[float] = []
+    assert isinstance(world.outbox, FullOutbox)
+    world.outbox.takes = lambda changes: bool(asked_s.append(world.now_s - START_S))
+    world.send(example(1))
+    world.sleep(100)
+    assert asked_s == [0, 1, 3, 7, 15, 31, 61, 91]
+
+
+def test_a_decision_that_cannot_be_kept_is_told_nobody_and_stands() -> None:
+    world = World(FullOutbox())
+    world.send(worker("a"), worker("b"))
+    world.hold(1)
+    first = world.offer()
+    world.send(worker(first.worker, gone=True))
+    full(world)
+    world.send(world.answer())
+    world.send(answer_to(first))
+    world.sleep(3)
+    assert world.decided() == []
+    room(world)
+    world.sleep(10)
+    (result,) = world.decided()
+    assert result.worker != first.worker
+    (store,) = [store for store in of(Store, world.said) if store.result.revision == 2]
+    assert store.result is result
+
+
+def test_frames_that_come_again_while_the_disk_is_full_do_not_pile_up() -> None:
+    world = World(FullOutbox())
+    full(world)
+    for _ in range(10):
+        world.send(example(1))
+        world.sleep(10)
+    room(world)
+    assert [type(m) for _, m in world.sleep(31) if isinstance(m, Result | Store)] == [Result, Store]
+
+
+def test_decisions_make_room_though_no_picture_fits() -> None:
+    world = World(FullOutbox())
+    world.send(worker(share=1), example(1), stored(1))
+    full(world, of_pictures=True)
+    world.send(example(2))
+    world.send(world.answer(1))
+    world.sleep(1)
+    assert [result.ending for result in world.decided(1)] == [Ending.CLOUD]
+    world.send(stored(1, 2))
+    world.sleep(10)
+    assert list(world.outbox.entries()) == []
+    room(world)
+    world.sleep(30)
+    assert [store.id.seq for store in of(Store, world.said) if store.result.revision == 1] == [1, 2]
+
+
+def test_it_is_not_drained_while_the_disk_is_full() -> None:
+    world = World(FullOutbox())
+    full(world)
+    world.send(example(1), Drain())
+    assert not world.uplink.drained
+    room(world)
+    world.sleep(2)
+    world.send(stored(1))
+    assert world.uplink.drained
+
+
+# Who is offered first
+
+
+def test_after_an_outage_live_frames_go_first_and_the_backlog_by_hardness() -> None:
+    world = World()
+    for seq, score in ((1, 0.6), (2, 0.9), (3, 0.7), (4, 0.9)):
+        world.send(example(seq, score=score))
+    world.sleep(10)
+    world.send(worker(share=1))
+    order = offers(world.said)
+    world.send(example(5, score=0.1, born_s=world.now_s), example(6, score=0.5, born_s=world.now_s))
+    for _ in range(5):
+        order += offers(world.send(world.answer(order[-1])))
+    assert order == [2, 5, 6, 4, 3, 1]
+
+
+def test_who_is_no_longer_live_is_backlog_though_workers_are_there() -> None:
+    world = World()
+    world.send(worker(share=1), example(1), example(2, score=0.6), example(3, score=0.9))
+    world.tick(LIVE_S)
+    assert offers(world.send(world.answer(1))) == [3]
+
+
+def test_ten_thousand_frames_that_wait_slow_no_message_down() -> None:
+    """A frame costs about as much behind 10,000 as behind 100."""
+
+    def took_s(waiting: int) -> float:
+        world = World(budget_bytes=waiting * SIZE)
+        for seq in range(1, waiting + 1):
+            world.send(example(seq, score=seq % 97 / 100), idle=False)
+        begun_s = time.process_time()
+        for seq in range(waiting + 1, waiting + 101):
+            world.send(example(seq, score=0.99))
+            world.tick(0.1)
+        return time.process_time() - begun_s
+
+    few_s = min(took_s(100) for _ in range(3))
+    assert took_s(10_000) < 5 * few_s

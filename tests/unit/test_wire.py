@@ -374,10 +374,10 @@ def test_reasons_of_broken_payloads_can_be_read() -> None:
 
 @every_type
 def test_an_oversized_payload_is_refused_unread(kind: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    size = len(PACKETS[kind].payload)
-    monkeypatch.setattr(wire, "MAX_PAYLOAD_BYTES", size)
+    size, limit = len(PACKETS[kind].payload), "MAX_PAYLOAD_BYTES" if kind in BINARY else "MAX_JSON_BYTES"
+    monkeypatch.setattr(wire, limit, size)
     wire.decode(PACKETS[kind].topic, PACKETS[kind].payload, RECEIVED_S)
-    monkeypatch.setattr(wire, "MAX_PAYLOAD_BYTES", size - 1)
+    monkeypatch.setattr(wire, limit, size - 1)
     assert refused(PACKETS[kind]) == f"a payload of {size} bytes is larger than the {size - 1} taken"
 
 

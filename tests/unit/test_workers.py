@@ -7,6 +7,7 @@ from dataclasses import replace
 from pipeline.messages import StageState, WorkerState
 from pipeline.model import FrameId
 from stages.workers import BUSY_MOST_S, BUSY_S, GONE_KEPT, SILENCE_S, Workers
+from tests.examples import stage_state
 
 
 def state(
@@ -37,6 +38,21 @@ def test_a_worker_is_sent_no_more_than_its_share() -> None:
     assert workers.choose(0) is None
     workers.released(frame(1))
     assert workers.choose(0) is not None
+
+
+def test_credit_is_what_all_would_take_now_and_a_busy_one_takes_nothing() -> None:
+    workers = Workers(0)
+    workers.announced(state("a", share=2), 0)
+    workers.announced(state("b", share=3), 0)
+    offered(workers, 1, 2)
+    assert workers.credit(0) == 3
+    workers.announced(state("a", share=0), 0)
+    workers.announced(state("b", share=0), 0)
+    assert workers.credit(0) == 0
+    workers.announced(state("b", share=9), 0)
+    workers.busy("b", 0)
+    assert workers.credit(0) == 0
+    assert workers.credit(BUSY_S) > 6
 
 
 def test_the_one_with_the_shorter_wait_is_chosen_of_two() -> None:
@@ -250,7 +266,7 @@ def test_a_worker_that_restarts_for_ever_does_not_fill_the_memory() -> None:
 
 
 def process(incarnation: str = "1", *, online: bool = False) -> StageState:
-    return StageState("w", incarnation, ("cloud",), (), (), online)
+    return replace(stage_state("w", streams=(), online=online), incarnation=incarnation)
 
 
 def test_a_will_is_noticed_at_once() -> None:
@@ -297,3 +313,11 @@ def test_wills_do_not_fill_the_memory() -> None:
     for i in range(10 * GONE_KEPT):
         workers.heard_of(process(str(i)), 0)
     assert len(workers._offline) <= GONE_KEPT
+
+
+def test_a_process_speaks_for_the_worker_of_its_own_name_alone() -> None:
+    workers = Workers(0)
+    workers.announced(state("w"), 0)
+    assert workers.heard_of(replace(process(), process="other"), 1) == []
+    workers.announced(state("w"), 1)
+    assert len(workers) == 1

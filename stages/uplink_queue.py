@@ -9,7 +9,7 @@ PATIENCE_S: Final = 1.0
 """Who comes so much later than it was told has lost its place: it may be gone, or served elsewhere."""
 
 
-class Line:
+class UplinkQueue:
     """The uplinks that were told to come again, in the order in which they first asked.
 
     Without it whoever has just been answered, and asks at once, would always find the place that this answer has left

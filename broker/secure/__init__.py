@@ -1,0 +1,1 @@
+"""A Mosquitto with TLS, users and an ACL: what it needs in one folder, and how it is run."""
