@@ -20,6 +20,7 @@ from pipeline.messages import (
     Message,
     NotStored,
     Result,
+    StageState,
     Store,
     Stored,
     Tick,
@@ -171,7 +172,7 @@ class Uplink:
                 yield from self._stored(message, now_s)
             case NotStored():
                 self._not_stored(message.id, now_s)
-            case WorkerState():
+            case WorkerState() | StageState():
                 yield from self._announced(message, now_s)
             case Undeliverable():
                 yield from self._undeliverable(message, now_s)
@@ -298,7 +299,7 @@ class Uplink:
 
     def _offers(self, now_s: float) -> Iterator[HardExample]:
         while len(self._line) and not self._draining:
-            worker = self._workers.choose(now_s)
+            worker = self._workers.choose(now_s, len(self._line))
             frame = self._line.take(now_s) if worker else None
             if worker is None or frame is None:
                 return
@@ -343,13 +344,17 @@ class Uplink:
             yield from self._decide(held, Ending.CLOUD, "", now_s, answer)
         elif answer.attempt == held.attempt and not held.queued:
             if answer.status is AnswerStatus.BUSY:
-                self._workers.busy(answer.worker, now_s)
+                self._workers.busy(answer.worker, now_s, answer.wait_s)
             else:
                 yield from self._tried(held, f"worker {answer.worker}: {answer.reason}", now_s)
             self._again(held.id)
 
-    def _announced(self, state: WorkerState, now_s: float) -> Iterator[Message]:
+    def _announced(self, state: WorkerState | StageState, now_s: float) -> Iterator[Message]:
         """Take an announcement. A worker that was started anew may have been ended by the frame it had in work."""
+        if isinstance(state, StageState):
+            for frame in self._workers.heard_of(state, now_s):
+                self._again(frame)
+            return
         left, suspect = self._workers.announced(state, now_s)
         held = self._held.get(suspect) if suspect else None
         if held and not held.waiting.decided:

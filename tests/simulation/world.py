@@ -117,6 +117,7 @@ class SlowModel:
 
     def __init__(self, world: World, worker: str) -> None:
         self._world, self._worker = world, worker
+        self._free_at_s = 0.0
 
     def start(self, example: HardExample) -> None:
         world, process = self._world, self._world.processes[self._worker]
@@ -127,7 +128,8 @@ class SlowModel:
         else:
             done = Inferred(example, None, "the picture is damaged", {})
         took_s = world.schedule.service_s * world.draw.uniform(0.5, 1.5)
-        ends_s = max(world.now(), world.stalled_until_s[self._worker]) + took_s - world.now()
+        self._free_at_s = max(world.now(), self._free_at_s, world.stalled_until_s[self._worker]) + took_s
+        ends_s = self._free_at_s - world.now()
         if bad is Fault.POISON:
             world.later(ends_s, lambda: world.kill(process))
         else:
