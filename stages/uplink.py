@@ -109,7 +109,7 @@ class Uplink:
         self._held: dict[FrameId, Held] = {}
         self._undecided = Undecided()
         self._line = WaitingLine()
-        self._uncommitted: list[FrameId] = []
+        self._uncommitted: dict[FrameId, None] = {}
         self._ended: OrderedDict[FrameId, Result] = OrderedDict()
         self._timers = Timers()
         self._draining = self._introduced = False
@@ -205,11 +205,11 @@ class Uplink:
 
     def _hold(self, store: Store, born_s: float) -> None:
         assert store.image is not None  # noqa: S101 - a frame always has its picture
-        held = Held(Waiting(store, len(store.image.jpeg), born_s), queued=True)
+        held = Held(Waiting(store, len(store.image.jpeg), born_s))
         self._group.add(held.waiting)
         self._held[held.id] = held
         self._undecided.add(held.waiting)
-        self._uncommitted.append(held.id)
+        self._queue(held)
         self._timers.set(held.id, born_s + self._expires_s)
 
     def _commit(self, now_s: float) -> list[Message]:
@@ -218,18 +218,21 @@ class Uplink:
         said = self._group.commit(now_s)
         if self._group.refusal != refusal:
             self._report.changed()
-        waiting, self._uncommitted = self._uncommitted, []
-        for held in (self._held[frame] for frame in waiting if frame in self._held):
-            if held.id in self._group:
-                self._uncommitted.append(held.id)
-                continue
-            held.waiting = held.waiting.at_rest()
-            if held.waiting.decided is None:
-                self._wait(held)
+        for frame in [frame for frame in self._uncommitted if frame not in self._group]:
+            del self._uncommitted[frame]
+            if held := self._held.get(frame):
+                held.waiting = held.waiting.at_rest()
+                if held.waiting.decided is None:
+                    self._queue(held)
         return said
 
-    def _wait(self, held: Held) -> None:
-        if held.attempt:
+    def _queue(self, held: Held) -> None:
+        """Let a frame wait for a worker, and before that for the disk, where that lacks what is new of it."""
+        held.queued = True
+        if held.id in self._group:
+            self._line.leave(held.id)
+            self._uncommitted[held.id] = None
+        elif held.attempt:
             self._line.give_back(held.id)
         else:
             self._line.join(held.id, held.waiting.hardness, held.waiting.born_s)
@@ -363,11 +366,7 @@ class Uplink:
         if held is None or held.waiting.decided or held.queued:
             return
         self._workers.released(frame)
-        held.queued = True
-        if frame in self._group:
-            self._uncommitted.append(frame)
-        else:
-            self._wait(held)
+        self._queue(held)
         self._timers.set(held.id, held.waiting.born_s + self._expires_s)
 
     def _tried(self, held: Held, reason: str, now_s: float) -> Iterator[Message]:
@@ -376,6 +375,8 @@ class Uplink:
             yield from self._decide(held, Ending.FAILED, f"tried {held.waiting.tries} times; {reason}", now_s)
         else:
             self._group.change(held.waiting)
+            if held.queued:
+                self._queue(held)
 
     # Decided once, sent until it is stored.
 

@@ -37,6 +37,7 @@ from stages.outbox import Changes, MemoryOutbox, Waiting
 from stages.outbox_group import COMMIT_AT, LAZY_S
 from stages.uplink import AWAITED_S, ENDED_KEPT, LOST_PICTURE, RESEND_MOST_S, RESEND_S, Uplink
 from stages.waiting_line import LIVE_S
+from stages.workers import SILENCE_S
 
 T = TypeVar("T")
 PIXELS = np.zeros((8, 8, 3), np.uint8)
@@ -892,6 +893,17 @@ def room(world: World) -> None:
     """Let it take everything again."""
     assert isinstance(world.outbox, FullOutbox)
     world.outbox.takes = lambda changes: True
+
+
+def test_a_try_is_on_disk_before_the_frame_is_offered_again() -> None:
+    world = World()
+    world.send(worker())
+    world.hold(1)
+    world.tick(SILENCE_S)
+    back = world.send(worker(incarnation="2"), idle=False)
+    assert offers(back) == []
+    assert offers(world.tick()) == [1]
+    assert [entry.tries for entry in world.outbox.entries()] == [1]
 
 
 def test_nothing_is_said_of_a_hard_frame_before_the_outbox_has_it() -> None:
