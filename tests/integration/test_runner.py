@@ -33,7 +33,7 @@ from pipeline.messages import (
     Undeliverable,
     WireMessage,
 )
-from pipeline.runner import TICK_LATE_S, Runner
+from pipeline.runner import ELSEWHERE, MOST_TOPICS, TICK_LATE_S, Runner
 from pipeline.stage import Clock, StageName
 from tests.examples import (
     SERVICE,
@@ -378,6 +378,17 @@ class TestBadMessages:
         runner = hosting({StageName.DETECTOR: Toy(half), StageName.MINER: miner})
         runner.deliver(StageName.DETECTOR, frame())
         assert getattr(miner.next(), "id", None) == detected().id
+
+    def test_topics_that_others_make_up_do_not_fill_the_memory(self, hosting: Hosting, broker: MemoryBroker) -> None:
+        runner = hosting({StageName.UPLINK: Toy()})
+        packet = wire.encode(SERVICE, worker_state(), 100.0)
+        link = listener_link(broker)
+        for number in range(MOST_TOPICS + 5):
+            link.publish(replace(packet, topic=f"tandem/helmet/workers/w{number}", payload=b"junk"))
+        broker.settle()
+        assert runner.dropped.total() == MOST_TOPICS + 5
+        assert len(runner.dropped) == MOST_TOPICS + 1
+        assert runner.dropped[ELSEWHERE] == 5
 
     def test_malformed_packets_are_counted_by_topic_and_logged_once(
         self, hosting: Hosting, broker: MemoryBroker

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ import structlog
 
 from pipeline import wire
 from pipeline.errors import DropMessage, StorageError
-from pipeline.image import Image
+from pipeline.image import FileImage, Image
 from pipeline.messages import (
     AnswerStatus,
     CloudAnswer,
@@ -33,10 +34,12 @@ from pipeline.messages import (
     WorkerState,
 )
 from pipeline.model import Counts, Detections, Ending, FrameId, Verdict
+from stages.awaited import AWAITED_S
 from stages.outbox import Changes, MemoryOutbox, Waiting
 from stages.outbox_group import COMMIT_AT, LAZY_S
-from stages.uplink import AWAITED_S, ENDED_KEPT, LOST_PICTURE, RESEND_MOST_S, RESEND_S, Uplink
+from stages.uplink import ENDED_KEPT, LOST_PICTURE, RESEND_MOST_S, RESEND_S, Uplink
 from stages.waiting_line import LIVE_S
+from stages.workers import SILENCE_S
 from tests.examples import stage_state
 
 T = TypeVar("T")
@@ -867,6 +870,24 @@ def test_a_frame_whose_picture_is_lost_has_failed_and_no_other_with_it(*, was_st
     assert offers(new.send(worker())) == [2]
 
 
+@pytest.mark.parametrize("decided", [False, True])
+def test_a_picture_that_is_lost_later_ends_its_frame_too(tmp_path: Path, *, decided: bool) -> None:
+    old = World(expires_s=10.0 if decided else 600.0)
+    old.send(example(1), example(2, hard=False))
+    old.tick(10.0)
+    entry = old.outbox._kept[FrameId("gate", 1)]
+    lost = FileImage(tmp_path / "lost.jpeg", 8, 8, SIZE)
+    old.outbox._kept[entry.id] = replace(entry, store=replace(entry.store, image=lost))
+    new = again(old)
+    new.tick()
+    said = new.send(example(3, hard=False))
+    (result,) = [result for result in of(Result, said) if result.id.seq == 1]
+    assert (result.revision, result.ending) == (1, Ending.FAILED)
+    assert "lost.jpeg cannot be read" in result.reason
+    assert [(s.result, s.image) for s in of(Store, said) if s.id.seq == 1] == [(result, None)]
+    assert new.uplink._held == {}
+
+
 def test_the_round_trip_of_a_recovered_frame_is_not_measured() -> None:
     """The answer may be one to the offer of the process before."""
     old = World()
@@ -919,6 +940,17 @@ def room(world: World) -> None:
     """Let it take everything again."""
     assert isinstance(world.outbox, FullOutbox)
     world.outbox.takes = lambda changes: True
+
+
+def test_a_try_is_on_disk_before_the_frame_is_offered_again() -> None:
+    world = World()
+    world.send(worker())
+    world.hold(1)
+    world.tick(SILENCE_S)
+    back = world.send(worker(incarnation="2"), idle=False)
+    assert offers(back) == []
+    assert offers(world.tick()) == [1]
+    assert [entry.tries for entry in world.outbox.entries()] == [1]
 
 
 def test_nothing_is_said_of_a_hard_frame_before_the_outbox_has_it() -> None:
