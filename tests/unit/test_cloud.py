@@ -312,7 +312,19 @@ def test_nobody_waits_for_who_does_not_come() -> None:
 def test_places_that_nobody_comes_for_do_not_leave_it_idle() -> None:
     world = World(slots=1, queue=2)
     world.send(example(1), example(2))
-    busy(world, example(3, uplink="gone"))
+    assert len(busy(world, *(example(seq, uplink=f"gone-{seq}") for seq in range(5, 9)))) == 4
     world.send(world.done())
+    assert len(busy(world, example(4, uplink="here"))) == 1
     world.send(world.done())
     assert busy(world, example(4, uplink="here")) == []
+
+
+def test_who_had_its_turn_comes_behind_the_others() -> None:
+    world = World(slots=1, queue=2)
+    world.send(example(1, uplink="a"), example(2, uplink="b"))
+    assert [name for name, _ in busy(world, example(3, uplink="c"), example(4, uplink="d"))] == ["c", "d"]
+    world.send(world.done())
+    assert busy(world, example(3, uplink="c")) == []
+    world.send(world.done())
+    assert [name for name, _ in busy(world, example(5, uplink="c"))] == ["c"]
+    assert busy(world, example(4, uplink="d")) == []

@@ -40,6 +40,7 @@ from stages.outbox_group import COMMIT_AT, LAZY_S
 from stages.uplink import ENDED_KEPT, LOST_PICTURE, RESEND_MOST_S, RESEND_S, Uplink
 from stages.waiting_line import LIVE_S
 from stages.workers import SILENCE_S
+from tests.examples import stage_state
 
 T = TypeVar("T")
 PIXELS = np.zeros((8, 8, 3), np.uint8)
@@ -402,6 +403,32 @@ def test_busy_of_the_only_worker_waits_a_moment_and_costs_no_try() -> None:
             (0.25, world.offer().attempt)
         ]
     assert world.decided() == []
+
+
+def test_busy_of_the_only_worker_waits_until_it_is_our_turn() -> None:
+    world = World()
+    world.send(worker(), example())
+    world.send(replace(world.answer(status=AnswerStatus.BUSY), wait_s=3.0))
+    assert [at_s for at_s, m in world.alive(5, replace(worker(), queue=16)) if isinstance(m, HardExample)] == [3.0]
+
+
+def test_the_frames_of_a_worker_whose_process_died_are_offered_elsewhere_at_once() -> None:
+    world = World()
+    world.send(worker("a"), example())
+    world.send(worker("b"))
+    assert world.offer().worker == "a"
+    died = replace(stage_state("a", streams=(), online=False), incarnation="1")
+    (again,) = of(HardExample, world.send(died))
+    assert (again.worker, again.attempt) == ("b", 2)
+
+
+def test_a_slow_worker_helps_while_many_frames_wait() -> None:
+    world = World()
+    world.send(worker("quick", share=1, ms=5), worker("slow", share=1, ms=50))
+    world.send(example(1), example(2))
+    assert [offer.worker for offer in of(HardExample, world.said)] == ["quick"]
+    world.send(*(example(seq) for seq in range(3, 15)))
+    assert [offer.worker for offer in of(HardExample, world.said)] == ["quick", "slow"]
 
 
 def test_three_errors_fail_the_frame_with_the_last_reason() -> None:
