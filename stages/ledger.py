@@ -63,7 +63,7 @@ class SqliteLedger:
             raise
         self._committed = {row[0]: Account(*row) for row in rows}
         self._accounts = dict(self._committed)
-        self._recovered: dict[str, int] = {}
+        self._recovered: dict[str, tuple[int, ...]] = {}
         self._before_uplink: dict[str, set[int]] = {}
         self._heard: set[str] = set()
         self._meeting: set[str] = set()
@@ -74,16 +74,18 @@ class SqliteLedger:
         if row is None:
             return None
         revision, ending, edge_files, cloud_files, removed_ns = row
-        edge_final = revision == 1 and ending not in (None, INTERRUPTED)
+        ended = ending not in (None, INTERRUPTED)
         if removed_ns is not None:
-            edge_files = cloud_files = None
-        return Kept(revision, ending is not None, edge_final, _split(edge_files), _split(cloud_files))
+            return Kept(revision, final=True, edge_final=ended and revision == 1, edge_files=(), cloud_files=())
+        return Kept(revision, ended, ended and revision == 1, _split(edge_files), _split(cloud_files))
 
     def add(self, result: Result, counts: Counts, written: Written) -> None:
-        account = self._account(result.id.stream).counted(counts)
+        account = self._account(result.id.stream)
         if account.lost and result.id.seq <= account.last_seq:
-            # It was given up when its reader was started again, but it was only on its way.
+            # It was given up, and counted, when its reader was started again, but it was only on its way.
             account = replace(account, lost=account.lost - 1, interrupted=account.interrupted - 1)
+        else:
+            account = account.counted(counts)
         verdict = result.verdict
         self._write(
             sql.ADD,
@@ -105,6 +107,8 @@ class SqliteLedger:
     def end(self, result: Result, written: Written) -> None:
         assert result.ending is not None  # noqa: S101 - the sink checks it
         boxes = encode_boxes(result.detections) if result.ending is Ending.CLOUD else None
+        # It was given up when its uplink was started again, but that uplink had it: its first report was late or lost.
+        given_up = self._ending(result.id) == INTERRUPTED
         self._write(
             sql.END,
             (
@@ -113,8 +117,10 @@ class SqliteLedger:
                 *(written.size_bytes, result.id.stream, result.id.seq),
             ),
         )
-        account = self._account(result.id.stream).holding(written.size_bytes)
-        self._accounts[account.stream] = account.plus(result.ending, result.upload_bytes)
+        account = self._account(result.id.stream).holding(written.size_bytes).plus(result.ending, result.upload_bytes)
+        if given_up:
+            account = replace(account, interrupted=account.interrupted - 1)
+        self._accounts[account.stream] = account
 
     def open(self, progress: ReaderProgress) -> Resume:
         account = self._met(progress)
@@ -136,7 +142,7 @@ class SqliteLedger:
 
     def meet(self, progress: UplinkProgress) -> bool:
         account = self._account(progress.stream)
-        self._recovered[account.stream] = max(progress.recovered, default=0)
+        self._recovered[account.stream] = progress.recovered
         self._meeting.add(account.stream)
         if account.uplink == progress.incarnation:
             return False
@@ -242,10 +248,13 @@ class SqliteLedger:
 
     def _interrupted_without_row(self, account: Account) -> Account:
         with_row = account.ended - account.lost + len(self._open(account.stream))
+        # A durable outbox may know of a frame that the ledger has never met: it was admitted, its number is taken.
+        recovered = self._recovered.get(account.stream, ())
+        on_their_way = sum(self.kept(FrameId(account.stream, seq)) is None for seq in recovered)
+        account = account.with_admitted(with_row + on_their_way)
         lost = max(0, account.admitted - with_row)
         newest = self._one("SELECT max(seq) FROM frames WHERE stream = ?", account.stream) or 0
-        # A durable outbox may know of a frame that the ledger has never met: its number is taken too.
-        last_seq = max(account.last_seq, account.read, newest, self._recovered.get(account.stream, 0))
+        last_seq = max(account.last_seq, account.read, newest, *recovered)
         return replace(account, lost=lost, interrupted=account.interrupted - account.lost + lost, last_seq=last_seq)
 
     def _done(self, account: Account) -> tuple[tuple[int, int], ...]:
@@ -265,6 +274,11 @@ class SqliteLedger:
     def _open(self, stream: str) -> list[int]:
         with translated(self.path):
             return [seq for (seq,) in self._connection.execute(sql.OPEN, (stream,))]
+
+    def _ending(self, frame: FrameId) -> str | None:
+        with translated(self.path):
+            row = self._connection.execute(sql.KEPT, (frame.stream, frame.seq)).fetchone()
+        return row[1] if row else None
 
     def _one(self, query: str, stream: str) -> int | None:
         with translated(self.path):

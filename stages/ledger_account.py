@@ -51,6 +51,11 @@ class Account:
             return self
         return replace(self, read=counts.read, skipped=counts.skipped, dropped=counts.dropped, admitted=counts.admitted)
 
+    def with_admitted(self, least: int) -> Account:
+        """With at least so many admitted frames: what is missing was read, and not counted before its reader died."""
+        missing = max(0, least - self.admitted)
+        return replace(self, read=self.read + missing, admitted=self.admitted + missing)
+
     def plus(self, ending: str, upload_bytes: int = 0, number: int = 1) -> Account:
         """With ``number`` more frames that ended so."""
         counted = {ending: getattr(self, ending) + number}

@@ -31,10 +31,8 @@ _log = structlog.get_logger()
 
 COMMIT_AT: Final = 16
 """How many answers may wait for one commit."""
-
 COMMIT_AFTER_S: Final = 0.02
 """How long an answer may wait for one. Each commit costs a sync of the disk, of which flash has only so many."""
-
 
 _Key = tuple[FrameId, int]
 
@@ -68,6 +66,8 @@ class Sink:
         self._retention = retention
         self._states = States()
         self._asks: dict[str, ReaderProgress] = {}
+        self._uplinks: set[str] = set()
+        self._put_off: dict[str, str] = {}
         self._uncommitted: dict[_Key, tuple[Store, Stored]] = {}
         self._held: dict[_Key, Store] = {}
         self._told: set[_Key] = set()
@@ -234,14 +234,28 @@ class Sink:
     def _hear_reader(self, progress: ReaderProgress, now_s: float) -> list[Message]:
         moved = self._states.hear_reader(progress)
         if progress.status is SourceStatus.OPENING:
+            if self._puts_off(progress):
+                return []
             self._asks[progress.stream] = progress
         else:
             self._asks.pop(progress.stream, None)
             self._ledger.count(progress)
         return self._commit(now_s) if moved or self._asks else []
 
+    def _puts_off(self, progress: ReaderProgress) -> bool:
+        """Whether a camera must ask again, since the uplink may yet say that it has kept frames whose numbers are taken.
+
+        It is put off once: an uplink that has nothing new to say may be silent.
+        """
+        if not progress.live or progress.stream in self._uplinks:
+            return False
+        before = self._put_off.get(progress.stream)
+        self._put_off[progress.stream] = progress.incarnation
+        return before != progress.incarnation
+
     def _hear_uplink(self, progress: UplinkProgress, now_s: float) -> list[Message]:
         self._states.hear_uplink(progress)
+        self._uplinks.add(progress.stream)
         try:
             new = self._ledger.meet(progress)
         except StorageError as error:

@@ -211,9 +211,38 @@ def test_a_live_stream_goes_on_and_loses_what_was_only_in_memory(ledger: SqliteL
     assert ledger.tally("gate") == Tally(60, 50, 5, 5, easy=1, interrupted=3, pending=1)
     kept = ledger.kept(FrameId("gate", 21))
     assert kept is not None
-    assert kept.final
+    assert not kept.final
     assert not kept.edge_final
     assert reopen().tally("gate").balanced
+
+
+def test_a_frame_that_was_given_up_but_ends_has_one_ending(ledger: SqliteLedger) -> None:
+    """An uplink had it all the while: only its first report was lost."""
+    ledger.open(reader("a", live=True))
+    ledger.meet(uplink("u1"))
+    ledger.commit()
+    admit(ledger, 1, None)
+    assert ledger.meet(uplink("u2"))
+    ledger.commit()
+    assert ledger.tally("gate") == Tally(1, 0, 0, 1, interrupted=1)
+    ledger.end(result(1, revision=2, ending=Ending.CLOUD), ("all",))
+    ledger.commit()
+    assert ledger.tally("gate") == Tally(1, 0, 0, 1, cloud=1)
+
+
+def test_what_only_an_outbox_knows_was_admitted(ledger: SqliteLedger) -> None:
+    """The edge died when a camera's frame was in its outbox, and not yet in the ledger."""
+    ledger.open(reader("a", live=True))
+    admit(ledger, 1)
+    ledger.meet(uplink("u1", 11, 21))
+    resume = ledger.open(reader("b", live=True))
+    assert resume.counts == Counts(3, 0, 0, 3)
+    assert resume.done == ((1, 21),)
+    for n in (2, 3):
+        admit(ledger, n)
+        ledger.commit()
+        assert ledger.tally("gate").balanced
+    assert ledger.tally("gate") == Tally(3, 0, 0, 3, easy=3)
 
 
 def test_a_frame_that_was_given_up_but_arrives_is_counted_once(ledger: SqliteLedger) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -365,6 +366,22 @@ def test_opening_is_answered_and_answered_again(bench: Bench) -> None:
     for _ in range(2):
         answers = bench.send(reader(SourceStatus.OPENING, incarnation="b"))
         assert [a for a in answers if isinstance(a, Resume)] == [Resume("gate", "b", Counts(1, 0, 0, 1), ((1, 1),), "")]
+
+
+def test_a_camera_goes_on_behind_what_the_outbox_has_kept(bench: Bench) -> None:
+    """Its frames are in no ledger yet: whoever opens first must not be given their numbers again."""
+    opening = replace(reader(SourceStatus.OPENING, incarnation="b"), live=True)
+    assert not [a for a in bench.send(opening) if isinstance(a, Resume)]
+    bench.send(UplinkProgress("gate", "u", (7, 8), 0, 0, 0, 0, ""))
+    (resume,) = [a for a in bench.send(opening) if isinstance(a, Resume)]
+    assert resume.done == ((1, 8),)
+
+
+def test_a_camera_whose_uplink_is_silent_waits_once(bench: Bench) -> None:
+    for incarnation in ("b", "c"):
+        opening = replace(reader(SourceStatus.OPENING, incarnation=incarnation), live=True)
+        assert not [a for a in bench.send(opening) if isinstance(a, Resume)]
+        assert [a for a in bench.send(opening) if isinstance(a, Resume)]
 
 
 def test_a_resume_is_not_said_before_it_is_on_disk(bench: Bench) -> None:
