@@ -31,6 +31,7 @@ _log = structlog.get_logger()
 
 COMMIT_AT: Final = 16
 """How many answers may wait for one commit."""
+
 COMMIT_AFTER_S: Final = 0.02
 """How long an answer may wait for one. Each commit costs a sync of the disk, of which flash has only so many."""
 

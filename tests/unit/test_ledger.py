@@ -225,7 +225,7 @@ def test_a_frame_that_was_given_up_but_ends_has_one_ending(ledger: SqliteLedger)
     assert ledger.meet(uplink("u2"))
     ledger.commit()
     assert ledger.tally("gate") == Tally(1, 0, 0, 1, interrupted=1)
-    ledger.end(result(1, revision=2, ending=Ending.CLOUD), ("all",))
+    ledger.end(result(1, revision=2, ending=Ending.CLOUD), Written(("all",)))
     ledger.commit()
     assert ledger.tally("gate") == Tally(1, 0, 0, 1, cloud=1)
 
