@@ -244,7 +244,7 @@ class Sink:
         return self._commit(now_s) if moved or self._asks else []
 
     def _puts_off(self, progress: ReaderProgress) -> bool:
-        """Whether a camera must ask again, since the uplink may yet say that it has kept frames whose numbers are taken.
+        """Whether a camera must ask again: the uplink may yet say that it has kept frames, whose numbers are taken.
 
         It is put off once: an uplink that has nothing new to say may be silent.
         """

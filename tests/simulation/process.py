@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SERVICE: Final = "helmet"
 STREAM: Final = "gate"
-PAUSE_S: Final = 0.02
+PAUSE_S: Final = 0.05
 """A process that has run does not tick again for so long, or a reader would read on and on at one moment."""
 
 
@@ -40,6 +40,7 @@ class Process:
             self.runner.add(stage_name, stage, STREAM if stage_name is StageName.READER else "")
         self.stages = stages
         self.steps_left = math.inf
+        self.handled = 0
         self.wedged_until_s = 0.0
         self.runs_at_s = world.now()
         will = wire.encode(SERVICE, replace(self.state, online=False), world.now())
@@ -66,13 +67,19 @@ class Process:
         self.wedged_until_s = self.world.now() + for_s
         self.runs_at_s = max(self.runs_at_s, self.wedged_until_s)
 
-    def run(self) -> None:
-        """Handle all that is here in some order, then tick each stage that wants it once."""
+    def run(self) -> bool:
+        """Handle all that is here in some order, then tick each stage that wants it once.
+
+        Returns:
+            Whether there was a message, or a tick made one.
+        """
         ticked: set[StageName] = set()
+        before = self.handled
         now_s = self.world.now()
         while self.alive:
             ready = [host for host in self.hosts if not host.inbox.empty()]
             if ready:
+                self.handled += 1
                 host = ready[0] if len(ready) == 1 else self.world.draw.choice(ready)
                 self._step(host, host.inbox.get_nowait())
                 continue
@@ -82,12 +89,14 @@ class Process:
             ticked.add(due[0].name)
             self._step(due[0], Tick(now_s))
         self.runs_at_s = max(now_s + PAUSE_S, min(host.stage.wakes_at_s for host in self.hosts))
+        return self.handled > before
 
     def _step(self, host: Host, message: Message | None) -> None:
         assert message is not None
         try:
             for follows in host.stage.process(message):
                 self.steps_left -= 1
+                self.handled += 1
                 if self.steps_left < 0:
                     self.world.struck[Fault.EDGE_DEATH] += 1
                     self.world.kill(self)

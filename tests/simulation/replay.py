@@ -1,7 +1,4 @@
-"""Live through schedules. To see one again that has failed::
-
-.venv/bin/python -m tests.simulation.replay camera 7
-"""
+"""Live through schedules. One that has failed is seen again by ``python -m tests.simulation.replay camera 7``."""
 
 from __future__ import annotations
 

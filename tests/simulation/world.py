@@ -12,8 +12,9 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from pipeline.messages import Drain, Message, Result, SourceStatus, State
@@ -37,6 +38,15 @@ START_S: Final = 1000.0
 
 AFTERMATH_S: Final = 30.0
 """So long the world goes on when all has ended, for what is still under way."""
+
+
+@cache
+def _empty_ledger() -> bytes:
+    """A ledger without streams; to make each anew would cost a quarter of a run."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.sqlite"
+        SqliteLedger(path, "the simulation").close()
+        return path.read_bytes()
 
 
 class World:
@@ -170,8 +180,7 @@ class World:
             while self._events and self._events[0][0] <= self._now_s:
                 heapq.heappop(self._events)[2]()
             for process in list(self.processes.values()):
-                if process.alive and process.runs_at_s <= self._now_s:
-                    process.run()
+                if process.alive and process.runs_at_s <= self._now_s and process.run():
                     check(process)
 
     def _happen(self, event: Event) -> None:
@@ -244,6 +253,8 @@ class World:
         return self.camera.shots[number].seq if self.schedule.shape.live else number
 
     def _opened(self, path: Path) -> SqliteLedger:
+        if not path.exists():
+            path.write_bytes(_empty_ledger())
         ledger = SqliteLedger(path, "the simulation")
         # Processes die here, machines do not: nothing needs to reach the disk.
         ledger._connection.execute("PRAGMA synchronous = OFF")
