@@ -207,6 +207,30 @@ def test_a_doubled_example_is_stored_again_and_told_nobody(*, hard: bool, ended:
     assert store.image is not None
 
 
+def another_picture(seq: int = 1, *, hard: bool = True) -> Example:
+    """The number of a frame whose reader has died, given by the next one to another picture."""
+    came = example(seq, hard=hard)
+    frame = replace(came.detected.frame, image=Image(pixels=PIXELS + 9), captured_ns=7)
+    elsewhere = replace(boxes(0.5), boxes=np.ones((1, 4), np.float32))
+    return replace(came, detected=replace(came.detected, frame=frame, candidates=elsewhere))
+
+
+def test_boxes_and_picture_stay_together_where_a_number_is_used_again() -> None:
+    world = World()
+    world.send(example())
+    (store,) = of(Store, world.send(another_picture()))
+    assert store.image is not None
+    assert store.image.jpeg == example().detected.frame.image.jpeg
+    assert not store.result.detections.boxes.any()
+
+
+def test_a_number_that_is_used_again_is_a_new_frame_where_nothing_of_the_old_is_held() -> None:
+    world = World()
+    world.send(example(hard=False))
+    (result,) = of(Result, world.send(another_picture(hard=False)))
+    assert result.detections.boxes.all()
+
+
 def test_the_frames_that_are_remembered_are_bounded() -> None:
     world = World()
     for seq in range(1, 2 * ENDED_KEPT):
