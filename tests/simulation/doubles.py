@@ -17,7 +17,7 @@ from pipeline.errors import StorageError
 from pipeline.image import Image
 from pipeline.messages import ReaderProgress, Result, Resume, UplinkProgress
 from pipeline.model import Counts, Detections, Ending, FrameId, Tally
-from stages.outbox import Changes, MemoryOutbox
+from stages.outbox import Changes, MemoryOutbox, Waiting
 from stages.sink_stores import Kept, Written
 
 NAMES = ("edge", "cloud")
@@ -177,6 +177,10 @@ class FillingOutbox(MemoryOutbox):
         """Take nothing while ``full``."""
         super().__init__()
         self._full = full
+
+    def kept(self, frame: FrameId) -> Waiting | None:
+        """What there is of a frame."""
+        return self._kept.get(frame)
 
     def write(self, changes: Changes) -> None:
         if self._full():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 
-from pipeline.messages import Result
+from pipeline.messages import Message, Result, Store
 from pipeline.model import Counts, Ending, FrameId
 from pipeline.stage import StageName
 from stages.cloud import ANSWERS_KEPT, Cloud
@@ -32,6 +32,7 @@ def bounded(process: Process) -> None:
             case Uplink() if process.alive:
                 _uplink_bounded(stage, process.world)
                 _all_offered_or_queued(stage, process.world)
+                process.met.check(stage._workers)
             case Cloud():
                 _at_most(max(schedule.slots, schedule.queue), len(stage._attempts), "frames of the worker")
                 _at_most(ANSWERS_KEPT, len(stage._answers), "answers of the worker")
@@ -72,6 +73,20 @@ def _all_offered_or_queued(uplink: Uplink, world: World) -> None:
 
 def _at_most(most: float, there: float, what: str) -> None:
     assert there <= most, f"there are {there} {what}, but {most} is the most"
+
+
+def outbox_first(world: World, message: Message) -> None:
+    """What is said of a hard frame is in the outbox, or the sink has it already."""
+    result = message.result if isinstance(message, Store) else message
+    if not isinstance(result, Result) or not result.verdict.hard or result.ending is Ending.FAILED:
+        return
+    kept, stored = world.outbox.kept(result.id), world.ledger.kept(result.id)
+    if result.revision == 1:
+        assert kept or stored, f"{result.id} was passed on, and is not in the outbox"
+    else:
+        decided = kept and kept.decided
+        there = decided.ending is result.ending if decided else bool(stored and stored.final)
+        assert there, f"{result.id} was said to have ended as {result.ending}, and the outbox does not know"
 
 
 def nothing_lost(world: World) -> None:

@@ -16,6 +16,7 @@ from pipeline.runner import Host, Runner
 from pipeline.stage import Stage, StageName
 from tests.simulation.doubles import boxes, number_of
 from tests.simulation.faults import Fault
+from tests.simulation.met import Met
 from tests.simulation.network import SimulatedLink
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Process:
         self.stages = stages
         self.steps_left = math.inf
         self.handled = 0
+        self.met = Met()
         self.wedged_until_s = 0.0
         self.runs_at_s = world.now()
         will = wire.encode(SERVICE, replace(self.state, online=False), world.now())
@@ -93,6 +95,8 @@ class Process:
 
     def _step(self, host: Host, message: Message | None) -> None:
         assert message is not None
+        if host.name is StageName.UPLINK:
+            self.met.heard(message, self.world.now())
         try:
             for follows in host.stage.process(message):
                 self.steps_left -= 1
@@ -102,6 +106,7 @@ class Process:
                     self.world.kill(self)
                     return
                 self.world.sent(follows)
+                self.met.said(follows, self.world.now())
                 self.runner._dispatch(follows, host)
         except DropMessage as error:
             raise AssertionError(f"{host.name} dropped {message}: {error}") from error

@@ -11,7 +11,7 @@ import structlog
 
 from stages.ledger import SqliteLedger
 from tests.simulation.faults import Schedule, Shape
-from tests.simulation.invariants import bounded, nothing_lost
+from tests.simulation.invariants import bounded, nothing_lost, outbox_first
 from tests.simulation.world import World
 
 
@@ -31,7 +31,7 @@ def live(schedule: Schedule, path: Path | None = None) -> World:
         world = World(schedule, path)
         try:
             with structlog.testing.capture_logs():
-                world.run(bounded)
+                world.run(bounded, outbox_first)
             nothing_lost(world)
         except BaseException as error:
             error.add_note(f"replay: .venv/bin/python -m tests.simulation.replay {schedule.shape} {schedule.seed}")

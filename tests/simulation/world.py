@@ -67,6 +67,7 @@ class World:
         """Make a world for ``schedule``, with the real ledger at ``path``, or one in memory."""
         self.schedule = schedule
         self.draw = random.Random(f"world/{schedule.seed}")
+        self._listen: Callable[[World, Message], None] = lambda _world, _message: None
         self.published: list[Result] = []
         self.states: list[State] = []
         self.deaths: Counter[str] = Counter()
@@ -96,12 +97,17 @@ class World:
         """Do something in ``delay_s`` seconds."""
         heapq.heappush(self._events, (self._now_s + delay_s, next(self._order), action))
 
-    def run(self, check: Callable[[Process], None] = lambda _: None) -> None:
-        """Live through the schedule, until everything has ended; ``check`` looks at each process that has run.
+    def run(self, check: Callable[[Process], None], listen: Callable[[World, Message], None]) -> None:
+        """Live through the schedule, until everything has ended.
+
+        Args:
+            check: looks at each process in which something has happened.
+            listen: hears what stages say, as they say it.
 
         Raises:
             AssertionError: it does not end.
         """
+        self._listen = listen
         for name in ("edge",) if not self.schedule.shape.split else CHAIN:
             self.start(name)
         for i in range(self.schedule.workers):
@@ -146,6 +152,7 @@ class World:
 
     def sent(self, message: Message) -> None:
         """See what a stage has said."""
+        self._listen(self, message)
         if isinstance(message, Result):
             self.published.append(message)
         elif isinstance(message, State):
