@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.messages import ReaderProgress, Result, Resume, UplinkProgress
+from pipeline.messages import SEQ_AHEAD, ReaderProgress, Result, Resume, SourceStatus, UplinkProgress
 from pipeline.model import Counts, Ending, FrameId, Tally
 from stages import ledger_statements as sql
 from stages.ledger_account import COLUMNS, Account
@@ -63,7 +63,6 @@ class SqliteLedger:
             raise
         self._committed = {row[0]: Account(*row) for row in rows}
         self._accounts = dict(self._committed)
-        self._recovered: dict[str, int] = {}
         self._before_uplink: dict[str, set[int]] = {}
         self._heard: set[str] = set()
         self._meeting: set[str] = set()
@@ -80,10 +79,8 @@ class SqliteLedger:
         return Kept(revision, ending is not None, edge_final, _split(edge_files), _split(cloud_files))
 
     def add(self, result: Result, counts: Counts, written: Written) -> None:
-        account = self._account(result.id.stream).counted(counts)
-        if account.lost and result.id.seq <= account.last_seq:
-            # It was given up when its reader was started again, but it was only on its way.
-            account = replace(account, lost=account.lost - 1, interrupted=account.interrupted - 1)
+        account = self._account(result.id.stream)
+        account = account.overtaken() if result.id.seq <= account.last_seq else account.counted(counts)
         verdict = result.verdict
         self._write(
             sql.ADD,
@@ -122,21 +119,26 @@ class SqliteLedger:
             refused = _REFUSED.format(path=self.path, stream=progress.stream)
             return Resume(progress.stream, progress.incarnation, Counts(), (), refused)
         if account.reader != progress.incarnation:
-            account = replace(account, reader=progress.incarnation)
             if progress.live:
-                account = self._interrupted_without_row(account)
+                account = self._next_reader(account)
+            account = replace(account, reader=progress.incarnation)
+        account = account.counted(progress.counts)
         self._accounts[account.stream] = account
-        done = ((1, account.last_seq),) if progress.live and account.last_seq else self._done(account)
+        done = self._done(account)
+        if progress.live:
+            done = ((1, account.position),) if account.position else ()
         return Resume(progress.stream, progress.incarnation, account.counts, done, "")
 
     def count(self, progress: ReaderProgress) -> None:
         account = self._met(progress)
-        if account is not None:
-            self._accounts[account.stream] = account.counted(progress.counts)
+        if account is None:
+            return
+        if progress.status is SourceStatus.STOPPED and account.reader == progress.incarnation:
+            account = replace(account, reader="")
+        self._accounts[account.stream] = account.counted(progress.counts)
 
     def meet(self, progress: UplinkProgress) -> bool:
         account = self._account(progress.stream)
-        self._recovered[account.stream] = max(progress.recovered, default=0)
         self._meeting.add(account.stream)
         if account.uplink == progress.incarnation:
             return False
@@ -240,13 +242,16 @@ class SqliteLedger:
         same = account.fingerprint == progress.fingerprint and account.live == progress.live
         return account if same else None
 
-    def _interrupted_without_row(self, account: Account) -> Account:
+    def _next_reader(self, account: Account) -> Account:
+        """A camera goes on: what was only in memory is lost, and no number is given twice.
+
+        A reader that was killed may have used numbers that are not on this disk, but none more than ``SEQ_AHEAD``
+        beyond what is: a result with such a number may be public, and a hard example in the outbox. They are left out.
+        """
         with_row = account.ended - account.lost + len(self._open(account.stream))
-        lost = max(0, account.admitted - with_row)
         newest = self._one("SELECT max(seq) FROM frames WHERE stream = ?", account.stream) or 0
-        # A durable outbox may know of a frame that the ledger has never met: its number is taken too.
-        last_seq = max(account.last_seq, account.read, newest, self._recovered.get(account.stream, 0))
-        return replace(account, lost=lost, interrupted=account.interrupted - account.lost + lost, last_seq=last_seq)
+        last_seq = max(account.last_seq, account.position, newest) + (SEQ_AHEAD if account.reader else 0)
+        return account.begun(last_seq, lost=max(0, account.admitted - with_row))
 
     def _done(self, account: Account) -> tuple[tuple[int, int], ...]:
         """Ranges that hold no admitted frame but final ones: their places among the admitted have no gap."""
