@@ -169,11 +169,18 @@ class Sink:
         answers: list[Message] = []
         try:
             for key in tuple(self._held):
-                answers += self._take(key, self._held[key])
+                answers += self._take_held(key)
                 del self._held[key]
         except StorageError as error:
             answers += self._block(error, now_s)
         return answers + self._commit(now_s)
+
+    def _take_held(self, key: _Key) -> list[Message]:
+        try:
+            return self._take(key, self._held[key])
+        except DropMessage as error:  # its file was damaged meanwhile: the others must not wait for it
+            _log.warning("held_picture_dropped", stream=key[0].stream, seq=key[0].seq, reason=str(error))
+            return []
 
     def _commit(self, now_s: float) -> list[Message]:
         try:

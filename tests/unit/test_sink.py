@@ -376,6 +376,32 @@ def test_a_resume_is_not_said_before_it_is_on_disk(bench: Bench) -> None:
     assert any(isinstance(answer, Resume) for answer in bench.later(1))
 
 
+def test_a_held_picture_that_cannot_be_drawn_any_more_does_not_hold_up_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.ledger.broken = True
+    bench.send(store(1))
+    bench.send(easy(2))
+    bench.idle()
+    bench.ledger.broken = False
+
+    def damaged(result: Result, image: Image) -> Written:
+        if result.id.seq == 1:
+            raise DropMessage("the picture outbox/gate.1.jpeg is damaged")
+        return Written(("all",), 4096)
+
+    monkeypatch.setattr(bench.disk, "edge", damaged)
+    with capture_logs() as logs:
+        answers = bench.later(1)
+    assert [answer.id.seq for answer in answers if isinstance(answer, Stored)] == [2]
+    assert [line["reason"] for line in logs if line["event"] == "held_picture_dropped"] == [
+        "the picture outbox/gate.1.jpeg is damaged"
+    ]
+    assert bench.sink.wakes_at_s > bench.now_s
+    bench.send(Drain())
+    assert bench.sink.drained
+
+
 def test_another_fingerprint_is_refused(bench: Bench) -> None:
     bench.send(reader(SourceStatus.OPENING))
     answers = bench.send(reader(SourceStatus.OPENING, incarnation="b", fingerprint="g"))
