@@ -15,9 +15,9 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.messages import SEQ_AHEAD, ReaderProgress, Result, Resume, SourceStatus, UplinkProgress
 from pipeline.model import Counts, Ending, FrameId, Tally
 from stages import ledger_statements as sql
+from stages.database import connect
 from stages.ledger_account import COLUMNS, Account
-from stages.ledger_file import connect
-from stages.ledger_schema import encode_boxes, encode_steps, translated
+from stages.ledger_schema import encode_boxes, encode_steps, prepare, translated
 from stages.lock import OwnerLock
 from stages.retention import Old
 from stages.sink_stores import Kept, Written
@@ -53,7 +53,7 @@ class SqliteLedger:
             raise ConfigError(str(path.parent), f"cannot be made: {error}; choose another --out") from error
         self._lock = OwnerLock(path.with_name(path.name + ".lock"), path, owner)
         try:
-            self._connection = connect(path)
+            self._connection = connect(path, "ledger", prepare)
             self._opened = path.stat()
             with translated(path):
                 names = ", ".join(COLUMNS)
