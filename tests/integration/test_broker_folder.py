@@ -59,6 +59,13 @@ def test_an_add_that_was_cut_short_leaves_no_second_password(tmp_path: Path, mon
     assert [line.partition(":")[0] for line in lines] == ["edge", "w1"]
 
 
+def test_remove_says_that_a_certificate_outlives_its_user(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "b", EDGE, WORKER, CERTIFIED)
+    words = "its certificate is valid still: if its key was stolen, let nobody in by this name again"
+    assert words not in tandem_broker("remove", folder.path, WORKER.name)
+    assert words in tandem_broker("remove", folder.path, CERTIFIED.name)
+
+
 def test_init_says_what_it_made_and_what_comes_next_but_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
