@@ -174,7 +174,9 @@ class MqttLink:
             log.warning("kept_packets_lost", packets=self.outgoing.kept)
 
     async def _diagnosed(self, error: NoAnswer) -> str:
-        """What is there in place of a broker; asked once for a row of tries that end alike."""
+        """What is there in place of a broker; asked once for a row of tries that end alike, and not at the end."""
+        if self._stopping.is_set():
+            return str(error)
         if not self._diagnosis:
             work = functools.partial(diagnose, self._address, error.waited_s)
             self._diagnosis = await asyncio.get_running_loop().run_in_executor(None, work)

@@ -29,7 +29,8 @@ class Outgoing:
     Packets leave in the order in which they were offered. While offline, ``keep`` packets wait (the newest
     ``kept_limit``, and of those as many as ``kept_bytes`` hold), the last retained packet of each topic is remembered,
     and the rest is dropped. ``keep`` packets that were under way when the connection broke are sent again, before
-    later ones. While online no more than ``kept_limit`` packets wait either, however slow the broker takes them.
+    later ones. While online no more than ``kept_limit`` packets and ``kept_bytes`` wait either, however slow the broker
+    takes them.
 
     Attributes:
         dropped: packets without ``keep`` or ``retain`` that found or left the link offline.
@@ -51,6 +52,7 @@ class Outgoing:
         self._kept_bytes_limit = kept_bytes
         self._retained: dict[str, Packet] = {}
         self._queue: deque[Packet] = deque()
+        self._queue_bytes = 0
         self._under_way: dict[int, Packet] = {}
         self._under_way_bytes = 0
         self._handed_over = False
@@ -70,13 +72,27 @@ class Outgoing:
             if packet.retain:
                 self._retained[packet.topic] = packet
             if self._online:
-                self._queue.append(packet)
-                if len(self._queue) > self._kept_limit:
-                    self._leave_out(self._queue.popleft())
+                self._line_up(packet)
+                self._make_room()
                 wake, self._awake = not self._awake, True
                 return wake
             self._hold(packet)
             return False
+
+    def _line_up(self, packet: Packet) -> None:
+        self._queue.append(packet)
+        self._queue_bytes += len(packet.payload)
+
+    def _make_room(self) -> None:
+        for _ in range(len(self._queue) - 1):  # the newest has a place, and each of the others goes once at most
+            if len(self._queue) <= self._kept_limit and self._queue_bytes <= self._kept_bytes_limit:
+                return
+            self._leave_out(self._next_in_line())
+
+    def _next_in_line(self) -> Packet:
+        packet = self._queue.popleft()
+        self._queue_bytes -= len(packet.payload)
+        return packet
 
     def _hold(self, packet: Packet) -> None:
         if packet.retain:
@@ -93,7 +109,7 @@ class Outgoing:
 
     def _leave_out(self, packet: Packet) -> None:
         if packet.retain:  # the newest of its topic must reach the broker, if later
-            self._queue.append(self._retained[packet.topic])
+            self._line_up(self._retained[packet.topic])
         elif not packet.keep:
             self.dropped += 1
         else:
@@ -113,7 +129,9 @@ class Outgoing:
         """
         with self._lock:
             self._window, self._limit_bytes = window, limit_bytes
-            self._queue.extend(packet for packet in (*self._retained.values(), *self._kept) if self._fits(packet))
+            for packet in (*self._retained.values(), *self._kept):
+                if self._fits(packet):
+                    self._line_up(packet)
             self._kept.clear()
             self._kept_bytes = 0
             if self._drops_told:
@@ -137,6 +155,7 @@ class Outgoing:
             self._under_way_bytes = 0
             self._handed_over = False
             self._queue.clear()
+            self._queue_bytes = 0
             self._online = False
             for packet in unsent:
                 self._hold(packet)
@@ -151,7 +170,7 @@ class Outgoing:
             if full or (self._under_way and self._under_way_bytes + len(self._queue[0].payload) > BYTES_UNDER_WAY):
                 return None
             self._handed_over = True
-            return self._queue.popleft()
+            return self._next_in_line()
 
     def sent(self, key: int, packet: Packet) -> None:
         """A packet is under way; ``key`` names it until it is acknowledged."""

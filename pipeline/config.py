@@ -297,7 +297,7 @@ def _words(error: ErrorDetails) -> str:
 
 def _shown(value: object) -> str:
     """A value for people, without the password that a URL may have."""
-    return reprlib.repr(re.sub(r"//[^/]*@", "//", value) if isinstance(value, str) else value)
+    return reprlib.repr(re.sub(r"//.*@", "//", value, flags=re.DOTALL) if isinstance(value, str) else value)
 
 
 def _known(path: Sequence[str]) -> list[str]:

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from pipeline.image import Image
 from pipeline.model import Counts, Detections, Ending, FrameId, Tally, Verdict
 
 Milliseconds = Mapping[str, float]
 """How long each step took, by its name."""
+
+SEQ_AHEAD: Final = 10_000
+"""So far beyond the last number that is on the sink's disk a camera's reader may number its frames."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,6 +215,8 @@ class SourceStatus(StrEnum):
 class ReaderProgress:
     """What a reader has read, and what it waits for. While ``opening`` it asks the sink for a ``Resume``.
 
+    A camera's reader asks again where it would number a frame beyond what it may.
+
     Attributes:
         incarnation: changes with every start of the reader.
         fingerprint: of everything that shapes the stream's results.
@@ -258,7 +264,8 @@ class Resume:
     Attributes:
         incarnation: the reader's that asked.
         counts: what the stream had counted before; a file is counted anew, a camera goes on from here.
-        done: sequence numbers that need no reading, as sorted, inclusive ranges.
+        done: sequence numbers that need no reading, as sorted, inclusive ranges. A camera goes on behind the last one,
+            up to ``SEQ_AHEAD`` beyond it; each ``Stored`` takes that further, and so does asking again.
         refused: why this stream may not go on, or empty.
     """
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.messages import ReaderProgress, Result, Resume, UplinkProgress
+from pipeline.messages import SEQ_AHEAD, ReaderProgress, Result, Resume, SourceStatus, UplinkProgress
 from pipeline.model import Counts, Ending, FrameId, Tally
 from stages import ledger_statements as sql
-from stages.ledger_account import COLUMNS, Account
-from stages.ledger_file import connect
-from stages.ledger_schema import encode_boxes, encode_steps, translated
+from stages.database import connect
+from stages.ledger_account import COLUMNS, STOPPED, Account
+from stages.ledger_schema import encode_boxes, encode_steps, prepare, translated
 from stages.lock import OwnerLock
 from stages.retention import Old
 from stages.sink_stores import Kept, Written
@@ -53,7 +53,7 @@ class SqliteLedger:
             raise ConfigError(str(path.parent), f"cannot be made: {error}; choose another --out") from error
         self._lock = OwnerLock(path.with_name(path.name + ".lock"), path, owner)
         try:
-            self._connection = connect(path)
+            self._connection = connect(path, "ledger", prepare)
             self._opened = path.stat()
             with translated(path):
                 names = ", ".join(COLUMNS)
@@ -63,7 +63,7 @@ class SqliteLedger:
             raise
         self._committed = {row[0]: Account(*row) for row in rows}
         self._accounts = dict(self._committed)
-        self._recovered: dict[str, tuple[int, ...]] = {}
+        self._earlier_readers: set[str] = set()
         self._before_uplink: dict[str, set[int]] = {}
         self._heard: set[str] = set()
         self._meeting: set[str] = set()
@@ -81,11 +81,7 @@ class SqliteLedger:
 
     def add(self, result: Result, counts: Counts, written: Written) -> None:
         account = self._account(result.id.stream)
-        if account.lost and result.id.seq <= account.last_seq:
-            # It was given up, and counted, when its reader was started again, but it was only on its way.
-            account = replace(account, lost=account.lost - 1, interrupted=account.interrupted - 1)
-        else:
-            account = account.counted(counts)
+        account = account.overtaken() if result.id.seq <= account.last_seq else account.counted(counts)
         verdict = result.verdict
         self._write(
             sql.ADD,
@@ -127,22 +123,29 @@ class SqliteLedger:
         if account is None:
             refused = _REFUSED.format(path=self.path, stream=progress.stream)
             return Resume(progress.stream, progress.incarnation, Counts(), (), refused)
-        if account.reader != progress.incarnation:
-            account = replace(account, reader=progress.incarnation)
+        known = account.reader.removesuffix(STOPPED)
+        if progress.incarnation != known and progress.incarnation not in self._earlier_readers:
+            self._earlier_readers.add(known)
             if progress.live:
-                account = self._interrupted_without_row(account)
+                account = self._next_reader(account)
+            account = replace(account, reader=progress.incarnation)
+        account = account.counted(progress.counts)
         self._accounts[account.stream] = account
-        done = ((1, account.last_seq),) if progress.live and account.last_seq else self._done(account)
+        done = self._done(account)
+        if progress.live:
+            done = ((1, account.position),) if account.position else ()
         return Resume(progress.stream, progress.incarnation, account.counts, done, "")
 
     def count(self, progress: ReaderProgress) -> None:
         account = self._met(progress)
-        if account is not None:
-            self._accounts[account.stream] = account.counted(progress.counts)
+        if account is None:
+            return
+        if progress.status is SourceStatus.STOPPED and account.reader == progress.incarnation:
+            account = replace(account, reader=progress.incarnation + STOPPED)
+        self._accounts[account.stream] = account.counted(progress.counts)
 
     def meet(self, progress: UplinkProgress) -> bool:
         account = self._account(progress.stream)
-        self._recovered[account.stream] = progress.recovered
         self._meeting.add(account.stream)
         if account.uplink == progress.incarnation:
             return False
@@ -246,16 +249,18 @@ class SqliteLedger:
         same = account.fingerprint == progress.fingerprint and account.live == progress.live
         return account if same else None
 
-    def _interrupted_without_row(self, account: Account) -> Account:
+    def _next_reader(self, account: Account) -> Account:
+        """A camera goes on: what was only in memory is lost, and no number is given twice.
+
+        A reader that was killed may have used numbers that are not on this disk, but none more than ``SEQ_AHEAD``
+        beyond what is: a result with such a number may be public, and a hard example in the outbox. They are left out.
+        """
         with_row = account.ended - account.lost + len(self._open(account.stream))
-        # A durable outbox may know of a frame that the ledger has never met: it was admitted, its number is taken.
-        recovered = self._recovered.get(account.stream, ())
-        on_their_way = sum(self.kept(FrameId(account.stream, seq)) is None for seq in recovered)
-        account = account.with_admitted(with_row + on_their_way)
-        lost = max(0, account.admitted - with_row)
         newest = self._one("SELECT max(seq) FROM frames WHERE stream = ?", account.stream) or 0
-        last_seq = max(account.last_seq, account.read, newest, *recovered)
-        return replace(account, lost=lost, interrupted=account.interrupted - account.lost + lost, last_seq=last_seq)
+        last_seq = max(account.last_seq, account.position, newest) + (
+            0 if account.reader.endswith(STOPPED) or not account.reader else SEQ_AHEAD
+        )
+        return account.begun(last_seq, lost=max(0, account.admitted - with_row))
 
     def _done(self, account: Account) -> tuple[tuple[int, int], ...]:
         """Ranges that hold no admitted frame but final ones: their places among the admitted have no gap."""

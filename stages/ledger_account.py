@@ -7,6 +7,9 @@ from typing import Final
 
 from pipeline.model import Counts
 
+STOPPED: Final = " stopped"
+"""Behind the incarnation of a reader that has ended cleanly; what it said before may still arrive."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -29,13 +32,21 @@ class Account:
     interrupted: int = 0
     lost: int = 0
     last_seq: int = 0
+    ahead: int = 0
+    found: int = 0
     upload_bytes: int = 0
     kept_bytes: int = 0
     removed: int = 0
 
     @property
     def counts(self) -> Counts:
-        return Counts(self.read, self.skipped, self.dropped, self.admitted)
+        """What its reader has counted."""
+        return Counts(self.read - self.found, self.skipped, self.dropped, self.admitted - self.found)
+
+    @property
+    def position(self) -> int:
+        """Of a camera: the number of the last frame that its reader has counted."""
+        return self.counts.read + self.ahead
 
     @property
     def ended(self) -> int:
@@ -47,14 +58,30 @@ class Account:
 
         A file is counted anew on each pass, and each pass counts the same: the one that got farthest is right.
         """
-        if counts.read <= self.read:
+        if counts.read <= self.counts.read:
             return self
-        return replace(self, read=counts.read, skipped=counts.skipped, dropped=counts.dropped, admitted=counts.admitted)
+        read, admitted = counts.read + self.found, counts.admitted + self.found
+        return replace(self, read=read, skipped=counts.skipped, dropped=counts.dropped, admitted=admitted)
 
-    def with_admitted(self, least: int) -> Account:
-        """With at least so many admitted frames: what is missing was read, and not counted before its reader died."""
-        missing = max(0, least - self.admitted)
-        return replace(self, read=self.read + missing, admitted=self.admitted + missing)
+    def overtaken(self) -> Account:
+        """With a frame of an earlier reader that arrives when the next one has begun.
+
+        It was given up, or died with the reader's last counts.
+        """
+        if self.lost:
+            return replace(self, lost=self.lost - 1, interrupted=self.interrupted - 1)
+        return replace(self, read=self.read + 1, admitted=self.admitted + 1, found=self.found + 1)
+
+    def begun(self, last_seq: int, lost: int) -> Account:
+        """With a new reader of a camera, which numbers its frames from ``last_seq`` + 1.
+
+        Args:
+            last_seq: no earlier reader has used a number beyond it.
+            lost: how many admitted frames have no row.
+        """
+        interrupted = self.interrupted - self.lost + lost
+        ahead = last_seq - self.read
+        return replace(self, lost=lost, interrupted=interrupted, last_seq=last_seq, ahead=ahead, found=0)
 
     def plus(self, ending: str, upload_bytes: int = 0, number: int = 1) -> Account:
         """With ``number`` more frames that ended so."""

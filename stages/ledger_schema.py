@@ -1,9 +1,12 @@
 """The ledger's format on disk: SQLite tables that a person can query with ``sqlite3 ledger.sqlite``.
 
 ``streams``, one row a stream: what made it, its reader's counts, and how its frames ended.
-    stream, fingerprint, source, live (0 or 1); reader and uplink: the incarnations last heard;
+    stream, fingerprint, source, live (0 or 1); reader and uplink: the incarnations last heard (a reader with "stopped"
+    once it has ended cleanly);
     read, skipped, dropped, admitted; easy, cloud, expired, failed, interrupted (``lost`` of these have no row in
-    ``frames``); last_seq: the last number that an earlier reader of a live stream may have used; upload_bytes;
+    ``frames``); last_seq: the last number that an earlier reader of a live stream may have used; found: how many
+    admitted frames of earlier ones the counts of this one lack; ahead: what makes a number of the frames that it has
+    read, since numbers that may have been used are left out; upload_bytes;
     kept_bytes: what its pictures take; removed: of how many frames they were removed (``sink.keep``).
 
 ``tally``, a view: the counts of ``streams``, and ``pending``.
@@ -53,7 +56,8 @@ CREATE TABLE streams (
     reader TEXT NOT NULL, uplink TEXT NOT NULL,
     read INTEGER NOT NULL, skipped INTEGER NOT NULL, dropped INTEGER NOT NULL, admitted INTEGER NOT NULL,
     easy INTEGER NOT NULL, cloud INTEGER NOT NULL, expired INTEGER NOT NULL, failed INTEGER NOT NULL,
-    interrupted INTEGER NOT NULL, lost INTEGER NOT NULL, last_seq INTEGER NOT NULL, upload_bytes INTEGER NOT NULL,
+    interrupted INTEGER NOT NULL, lost INTEGER NOT NULL, last_seq INTEGER NOT NULL, ahead INTEGER NOT NULL,
+    found INTEGER NOT NULL, upload_bytes INTEGER NOT NULL,
     kept_bytes INTEGER NOT NULL, removed INTEGER NOT NULL
 );
 CREATE TABLE frames (

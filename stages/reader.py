@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from pipeline.errors import ConfigError, DropMessage, SourceError
 from pipeline.messages import (
+    SEQ_AHEAD,
     Drain,
     Frame,
     Message,
@@ -57,6 +59,7 @@ class Reader:
     * of a file, at most ``backlog`` frames are under way that are not final: the rest waits for the cloud;
     * a frame that was admitted is sent again until it is stored; one with a picture that is too large for others ends
       as failed at once;
+    * no number of a camera's frame is ever used for another one, whenever the process is killed (``SEQ_AHEAD``);
     * ``read = skipped + dropped + admitted`` holds in every message.
 
     A source that fails is opened again, as often as it takes. A file that has ended is over: when all its frames are
@@ -98,6 +101,8 @@ class Reader:
 
         self._ask_at_s, self._ask_pause_s = -math.inf, ASK_AGAIN_S[0]
         self._resumed = self._stopped = False
+        self._last_seq = 0.0 if source.live else math.inf
+        self._beyond: Taken | None = None
         self._end: Ended | None = None
         self._blocked_s: float | None = None
         self._refusals: dict[int, str] = {}
@@ -112,20 +117,21 @@ class Reader:
         Raises:
             ConfigError: the sink refuses this stream.
         """
+        answers: Iterable[Message] = ()
         match message:
             case Tick(now_s=now_s):
-                return list(self._tick(now_s))
+                answers = self._tick(now_s)
             case Stored(id=FrameId(stream=self._stream)):
-                return list(self._stored(message))
+                answers = self._stored(message)
             case NotStored(id=FrameId(stream=self._stream)):
-                return list(self._not_stored(message))
-            case Resume(stream=self._stream, incarnation=self._incarnation) if not self._resumed:
-                self._resume(message)
+                answers = self._not_stored(message)
+            case Resume(stream=self._stream, incarnation=self._incarnation) if self._admits:
+                answers = self._resume(message)
             case Undeliverable(message=Frame(id=FrameId(stream=self._stream)) as frame):
-                return self._undeliverable(frame, message.reason)
+                answers = self._undeliverable(frame, message.reason)
             case Drain() if self._admits:
-                return list(self._drain())
-        return ()
+                answers = self._drain()
+        return list(answers)
 
     @property
     def wakes_at_s(self) -> float:
@@ -133,7 +139,7 @@ class Reader:
         due_s = [self._unconfirmed.next_due_s, self._repeats_at_s]
         if self._counts != self._told_counts:
             due_s.append(self._told_s + PROGRESS_S)
-        if self._admits and not self._resumed:
+        if self._asks:
             due_s.append(self._ask_at_s)
         elif self._admits and self._has_room:
             due_s.append(self._intake.next_at_s)
@@ -156,12 +162,16 @@ class Reader:
         return not self._stopped and self._end is None
 
     @property
+    def _asks(self) -> bool:
+        return self._admits and (not self._resumed or self._beyond is not None)
+
+    @property
     def _has_room(self) -> bool:
         return len(self._unconfirmed) < self._window and len(self._backlog) < self._most_waiting
 
     def _tick(self, now_s: float) -> Iterator[Message]:
         yield from self._unconfirmed.due(now_s)
-        if self._admits and not self._resumed:
+        if self._asks:
             yield from self._ask(now_s)
         elif self._admits:
             self._backlog.forget(now_s)
@@ -192,15 +202,21 @@ class Reader:
             self._source.close()
         return self._find_fingerprint()
 
-    def _resume(self, resume: Resume) -> None:
+    def _resume(self, resume: Resume) -> Iterator[Message]:
         if resume.refused:
             raise ConfigError("out", resume.refused)
-        self._resumed = True
-        first_seq = 1
-        if self._source.live:
-            self._counts = self._told_counts = resume.counts
-            first_seq += max(resume.counts.read, *(last for _, last in resume.done), 0)
-        self._intake.start(first_seq, _outside(resume.done))
+        last_seq = max((last for _, last in resume.done), default=0)
+        self._last_seq = max(self._last_seq, last_seq + SEQ_AHEAD)
+        if not self._resumed:
+            self._resumed = True
+            if self._source.live:
+                self._counts = self._told_counts = resume.counts
+            self._intake.start(last_seq + 1 if self._source.live else 1, _outside(resume.done))
+        elif self._beyond is not None:
+            now_s = self._clock()
+            beyond, self._beyond = self._beyond, None
+            yield from self._say(SourceStatus.RUNNING, "", now_s)
+            yield from self._number(beyond, now_s)
 
     # What the source gives
 
@@ -215,7 +231,7 @@ class Reader:
         yield from self._say(SourceStatus.RUNNING, "", now_s)
         match got:
             case Taken():
-                yield from self._admit(got, now_s)
+                yield from self._number(got, now_s)
             case Passed():
                 self._count(got, admitted=0)
             case Ended():
@@ -223,6 +239,16 @@ class Reader:
                 self._end = got
                 self._intake.close()
                 yield from self._finish(now_s)
+
+    def _number(self, taken: Taken, now_s: float) -> Iterator[Message]:
+        """Admit a picture, if it may have its number; else ask the sink, which learns by that how far the camera is."""
+        if taken.picture.seq <= self._last_seq:
+            yield from self._admit(taken, now_s)
+            return
+        self._count(taken.picture.passed, admitted=0)
+        self._beyond = replace(taken, picture=replace(taken.picture, passed=Passed()))
+        self._ask_at_s, self._ask_pause_s = now_s, ASK_AGAIN_S[0]
+        yield from self._ask(now_s)
 
     def _admit(self, taken: Taken, now_s: float) -> Iterator[Message]:
         picture = taken.picture
@@ -260,6 +286,7 @@ class Reader:
     def _stored(self, stored: Stored) -> Iterator[Message]:
         now_s = self._clock()
         self._unconfirmed.confirm(stored.id.seq, now_s)
+        self._last_seq = max(self._last_seq, stored.id.seq + SEQ_AHEAD)
         self._refusals.pop(stored.id.seq, None)
         if stored.final:
             self._backlog.final(stored.id.seq)
@@ -283,6 +310,9 @@ class Reader:
     def _drain(self) -> Iterator[Message]:
         self._stopped = True
         self._intake.close()
+        if self._beyond is not None:
+            self._beyond = None
+            self._count(Passed(dropped=1), admitted=0)
         yield from self._say(SourceStatus.STOPPED, "", self._clock())
 
     def _finish(self, now_s: float) -> Iterator[Message]:

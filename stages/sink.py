@@ -67,8 +67,6 @@ class Sink:
         self._retention = retention
         self._states = States()
         self._asks: dict[str, ReaderProgress] = {}
-        self._uplinks: set[str] = set()
-        self._put_off: dict[str, str] = {}
         self._uncommitted: dict[_Key, tuple[Store, Stored]] = {}
         self._held: dict[_Key, Store] = {}
         self._told: set[_Key] = set()
@@ -170,11 +168,18 @@ class Sink:
         answers: list[Message] = []
         try:
             for key in tuple(self._held):
-                answers += self._take(key, self._held[key])
+                answers += self._take_held(key)
                 del self._held[key]
         except StorageError as error:
             answers += self._block(error, now_s)
         return answers + self._commit(now_s)
+
+    def _take_held(self, key: _Key) -> list[Message]:
+        try:
+            return self._take(key, self._held[key])
+        except DropMessage as error:  # its file was damaged meanwhile: the others must not wait for it
+            _log.warning("held_picture_dropped", stream=key[0].stream, seq=key[0].seq, reason=str(error))
+            return []
 
     def _commit(self, now_s: float) -> list[Message]:
         try:
@@ -235,28 +240,14 @@ class Sink:
     def _hear_reader(self, progress: ReaderProgress, now_s: float) -> list[Message]:
         moved = self._states.hear_reader(progress)
         if progress.status is SourceStatus.OPENING:
-            if self._puts_off(progress):
-                return []
             self._asks[progress.stream] = progress
         else:
             self._asks.pop(progress.stream, None)
             self._ledger.count(progress)
         return self._commit(now_s) if moved or self._asks else []
 
-    def _puts_off(self, progress: ReaderProgress) -> bool:
-        """Whether a camera must ask again: the uplink may yet say that it has kept frames, whose numbers are taken.
-
-        It is put off once: an uplink that has nothing new to say may be silent.
-        """
-        if not progress.live or progress.stream in self._uplinks:
-            return False
-        before = self._put_off.get(progress.stream)
-        self._put_off[progress.stream] = progress.incarnation
-        return before != progress.incarnation
-
     def _hear_uplink(self, progress: UplinkProgress, now_s: float) -> list[Message]:
         self._states.hear_uplink(progress)
-        self._uplinks.add(progress.stream)
         try:
             new = self._ledger.meet(progress)
         except StorageError as error:

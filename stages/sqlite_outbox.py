@@ -15,17 +15,17 @@ from pipeline.image import FileImage
 from pipeline.model import FrameId
 from pipeline.stage import Clock
 from stages import outbox_rows as rows
+from stages.database import connect
 from stages.host_clock import HostClock, host_clock
 from stages.ledger_schema import translated
 from stages.lock import OwnerLock
 from stages.outbox import Changes, Waiting
-from stages.whole_files import make_folder, publish
+from stages.whole_files import FULL, make_folder, publish, storage_error
 
 _NAME: Final = "outbox.sqlite"
 _LOCK: Final = f"{_NAME}.lock"
 _FILES: Final = frozenset({_NAME, f"{_NAME}-wal", f"{_NAME}-shm"})
 _PICTURE: Final = re.compile(r"\.?[a-z0-9-]+\.[1-9]\d*\.jpeg(?:\.part)?")
-_BUSY_S: Final = 1.0
 
 
 class SqliteOutbox:
@@ -49,17 +49,20 @@ class SqliteOutbox:
 
         Raises:
             ConfigError: somebody else owns it, it is damaged or of another format, or it cannot be made.
+            StorageError: there is no room for it.
         """
         self._folder, self._path = folder, folder / _NAME
         self._clock, self._host = clock, host or host_clock()
         try:
             make_folder(folder)
         except OSError as error:
+            if error.errno in FULL:
+                raise storage_error(folder, error) from error
             raise ConfigError(str(folder), f"cannot be made: {error}; choose another --out") from error
         self._lock = OwnerLock(folder / _LOCK, folder, owner)
         with contextlib.ExitStack() as failing:
             failing.callback(self._lock.close)
-            self._connection = _connect(self._path)
+            self._connection = connect(self._path, "outbox", rows.prepare)
             failing.callback(self._connection.close)
             self._places: dict[FrameId, int] = {}
             self._files: set[Path] = set()
@@ -183,19 +186,3 @@ def remove_outbox(folder: Path) -> None:
                 raise ConfigError(str(path), f"cannot be removed: {error}; remove it yourself") from error
     with contextlib.suppress(OSError):
         folder.rmdir()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        with translated(path, "outbox"):
-            connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-            try:
-                rows.prepare(path, connection)
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-            except BaseException:
-                connection.close()
-                raise
-    except StorageError as error:
-        raise ConfigError(str(path), f"cannot be opened: {error}; or choose another --out") from error
-    return connection

@@ -11,7 +11,6 @@ from typing import Final
 import structlog
 
 from pipeline.errors import DropMessage
-from pipeline.image import Image
 from pipeline.messages import (
     AnswerStatus,
     CloudAnswer,
@@ -191,10 +190,6 @@ class Uplink:
         frame = example.detected.frame
         held = self._held.get(example.id)
         known = held.waiting.store.result if held else self._ended.get(example.id)
-        image: Image | None = frame.image
-        if known and not revisions.of_same_picture(known, example):
-            # A camera's reader that died before the ledger had heard of this number has given it to another picture.
-            known, image = (known, held.waiting.store.image or image) if held else (None, image)
         result = known or revisions.first(example, now_s)
         if known is None and example.verdict.hard:
             self._hold(Store(result, frame.image, frame.counts), frame.born_s)
@@ -202,7 +197,7 @@ class Uplink:
             self._end(result)
         if known is None:
             yield result
-        yield Store(result, None if result.ending is Ending.FAILED else image, frame.counts)
+        yield Store(result, None if result.ending is Ending.FAILED else frame.image, frame.counts)
         yield from self._over_budget(now_s)
 
     def _hold(self, store: Store, born_s: float) -> None:

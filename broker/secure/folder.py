@@ -113,8 +113,7 @@ class BrokerFolder:
             known = ", ".join(user.name for user in before.users) or "nobody"
             raise ConfigError("NAME", f"there is no user {name!r}: known are {known}")
         for file in _PASSWORD_FILES.values():
-            lines = self._lines(file)
-            self._write(f"broker/{file}", "".join(f"{line}\n" for line in lines if line.partition(":")[0] != name))
+            self._write_lines(file, self._lines_of_others(file, name))
         self._write_plan(before.model_copy(update={"users": users}))
         shutil.rmtree(self.client(name), ignore_errors=True)
 
@@ -174,8 +173,8 @@ class BrokerFolder:
         else:
             secret = new_password()
             file = _PASSWORD_FILES[user.access]
-            lines = [*self._lines(file), hashed(user.name, secret)]
-            self._write(f"broker/{file}", "".join(f"{line}\n" for line in lines))
+            # There may be a line of an `add` that was killed before the plan was written.
+            self._write_lines(file, [*self._lines_of_others(file, user.name), hashed(user.name, secret)])
         self.client(user.name).mkdir(mode=0o700, exist_ok=True)
         ca = (self.path / "ca/ca.crt").read_bytes()
         for name, (content, is_secret) in client_files(plan, user, ca, secret).items():
@@ -188,8 +187,12 @@ class BrokerFolder:
         self._write("plan.json", plan.model_dump_json(indent=2) + "\n", secret=False)
         self.hand_over()
 
-    def _lines(self, file: str) -> list[str]:
-        return (self.path / "broker" / file).read_text().splitlines()
+    def _lines_of_others(self, file: str, name: str) -> list[str]:
+        lines = (self.path / "broker" / file).read_text().splitlines()
+        return [line for line in lines if line.partition(":")[0] != name]
+
+    def _write_lines(self, file: str, lines: list[str]) -> None:
+        self._write(f"broker/{file}", "".join(f"{line}\n" for line in lines))
 
     def _write(self, name: str, content: str | bytes, *, secret: bool = True) -> None:
         """Write a file whole or not at all; a secret one is never readable by others, not for a moment."""

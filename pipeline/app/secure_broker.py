@@ -75,10 +75,12 @@ def lock_out(path: Path, name: str) -> None:
         ConfigError: there is none of that name.
     """
     folder = BrokerFolder.open(path)
-    before = folder.plan().listeners
+    before = folder.plan()
     folder.remove(name)
     typer.echo(f"removed {name}: it may do nothing any more")
-    _say_rest(reload(folder, before))
+    if any(user.name == name and user.access is Access.CERTIFICATE for user in before.users):
+        typer.echo("its certificate is valid still: if its key was stolen, let nobody in by this name again")
+    _say_rest(reload(folder, before.listeners))
 
 
 def serve(path: Path) -> NoReturn:

@@ -21,6 +21,9 @@ VIDEO_SUFFIXES: Final = frozenset(
 _ALWAYS_LIVE: Final = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "tcp", "udp"})
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _NAME_LENGTH: Final = 63
+_WITH_HOST: Final = frozenset({"http", "https", "rtmp", "rtmps", "rtsp", "rtsps"})
+_RIGHT: Final = "write it as rtsp://user:password@host:port/path"
+_NO_URL: Final = f"is no URL; {_RIGHT}, and in user and password / as %2F, ? as %3F, # as %23 and @ as %40"
 
 
 class SourceKind(Enum):
@@ -38,7 +41,7 @@ class SourceAddress:
 
     Attributes:
         location: an absolute path, a URL, or a camera's number, as OpenCV takes it.
-        name: the same for people, without user and password.
+        name: the same for people, without user and password, however these are written.
     """
 
     kind: SourceKind
@@ -80,15 +83,25 @@ def _file_url_path(rest: str) -> str:
 
 
 def _remote(text: str, field: str) -> SourceAddress:
+    shown = _without_password(text)
     try:
         url = urlsplit(text)
-    except ValueError as error:
-        shown = f"{text.partition('://')[0]}://{text.rpartition('@')[2].rpartition('://')[2]}"  # without a password
-        raise ConfigError(field, f"{shown!r} is no URL ({error}); write it as rtsp://host:port/path") from error
-    host = url.netloc.rpartition("@")[2]
-    name = urlunsplit((url.scheme, host, url.path, "", ""))
+        _ = url.port
+        plain = urlsplit(shown)
+        name = urlunsplit((plain.scheme, plain.netloc, plain.path, "", ""))
+    except ValueError:
+        raise ConfigError(field, f"{shown!r} {_NO_URL}") from None  # its words may have a part of a password in them
+    if url.scheme in _WITH_HOST and not url.hostname:
+        raise ConfigError(field, f"{shown!r} names no host; {_RIGHT}")
     is_file = url.scheme not in _ALWAYS_LIVE and PurePosixPath(url.path).suffix.lower() in VIDEO_SUFFIXES
     return SourceAddress(SourceKind.REMOTE_FILE if is_file else SourceKind.CAMERA_URL, text, name)
+
+
+def _without_password(text: str) -> str:
+    """A URL without user and password, which may have a / ? # or @ in them that ought to be escaped."""
+    scheme, _, rest = text.partition("://")
+    maybe = re.match(r"[^/?#]*[:@]", rest)  # a password stands behind a colon; where there is none, an @ means nothing
+    return f"{scheme.lower()}://{rest.rpartition('@')[2] if maybe else rest}"
 
 
 def stream_names(addresses: Iterable[SourceAddress]) -> list[str]:

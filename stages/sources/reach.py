@@ -33,7 +33,7 @@ def reach(location: str) -> None:
             if url.scheme == "rtsp":
                 _ask(server, url)
     except OSError as error:
-        raise SourceError(_explain(error, url)) from error
+        raise SourceError(_explain(error)) from error
 
 
 def _ask(server: socket.socket, url: SplitResult) -> None:
@@ -44,10 +44,11 @@ def _ask(server: socket.socket, url: SplitResult) -> None:
         raise ConnectionResetError("it closed the connection")
 
 
-def _explain(error: OSError, url: SplitResult) -> str:
+def _explain(error: OSError) -> str:
     match error:
         case socket.gaierror():
-            return f"is not found: there is no host {url.hostname!r}; correct the address, or see to this machine's DNS"
+            # It is not named: where a password is not escaped, it may be a part of that.
+            return "is not found: there is no such host; correct the address, or see to this machine's DNS"
         case ConnectionRefusedError():
             return "refuses connections; check that it is on, and that the port is right"
         case TimeoutError():

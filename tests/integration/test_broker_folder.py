@@ -48,6 +48,24 @@ def secrets_in(folder: Path) -> list[str]:
     return [line.strip() for text in texts for line in text.splitlines() if line and "-----" not in line]
 
 
+def test_an_add_that_was_cut_short_leaves_no_second_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_folder(tmp_path / "b", EDGE)
+    with monkeypatch.context() as killed:
+        killed.setattr(BrokerFolder, "_write_plan", lambda self, plan: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            folder.add(WORKER)
+    folder.add(WORKER)
+    lines = (folder.path / "broker/passwords").read_text().splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["edge", "w1"]
+
+
+def test_remove_says_that_a_certificate_outlives_its_user(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "b", EDGE, WORKER, CERTIFIED)
+    words = "its certificate is valid still: if its key was stolen, let nobody in by this name again"
+    assert words not in tandem_broker("remove", folder.path, WORKER.name)
+    assert words in tandem_broker("remove", folder.path, CERTIFIED.name)
+
+
 def test_init_says_what_it_made_and_what_comes_next_but_no_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ import math
 import queue
 import secrets
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -194,3 +195,16 @@ def test_what_an_outage_cost_is_told_on_the_stages_topic_of_a_broker_that_was_wi
             watch.stop(0.0)
         finally:
             runner.drain(1.0)
+
+
+def test_a_link_that_stops_while_a_server_says_nothing_does_not_ask_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "ANSWER_TIMEOUT_S", 0.5)
+    asked: list[BrokerAddress] = []
+    monkeypatch.setattr("broker.mqtt.diagnose", lambda address, _: asked.append(address) or "it hangs")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        link = MqttLink(BrokerAddress.parse(f"mqtt://127.0.0.1:{silent.getsockname()[1]}"), "a-test")
+        link.start((), Told().of_link)
+        with silent.accept()[0]:
+            link.stop(flush_s=0.5)
+    assert not asked
+    assert "does not answer as an MQTT 5 broker" in link.reason

@@ -86,3 +86,13 @@ def test_a_disk_that_others_have_filled_to_the_last_byte_takes_neither_picture_n
         assert parts(folder) == []
         filler.unlink()
         assert filled(outbox, 2) > 2
+
+
+def test_one_that_is_made_on_a_full_disk_waits_for_room_as_the_ledger_does(small_disk: Path) -> None:
+    fill(small_disk / "fill")
+    for _ in range(2):
+        with pytest.raises(StorageError, match=r"outbox\.sqlite cannot be written: .*; make room on its disk"):
+            SqliteOutbox(small_disk / "outbox", "a test", lambda: 0.0)
+    (small_disk / "fill").unlink()
+    with closing(SqliteOutbox(small_disk / "outbox", "a test", lambda: 0.0)) as outbox:
+        assert filled(outbox, 1) > 1

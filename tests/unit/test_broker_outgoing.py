@@ -138,8 +138,24 @@ def test_a_broker_that_takes_packets_too_slowly_does_not_fill_the_memory() -> No
     outgoing.offer(packet("state", retain=True))
     for name in "abcde":
         outgoing.offer(packet(name, keep=name != "b"))
-    assert (outgoing.dropped_kept, outgoing.dropped) == (1, 1)
-    assert drain(outgoing) == ["c", "state", "d", "e"], "a state is put off, not left out"
+    assert (outgoing.dropped_kept, outgoing.dropped) == (2, 1)
+    assert drain(outgoing) == ["state", "d", "e"], "a state is put off, not left out"
+
+
+def test_what_waits_for_a_slow_broker_takes_no_more_bytes_than_it_may() -> None:
+    outgoing = Outgoing(kept_bytes=1000)
+    outgoing.online(1, LARGE)
+    outgoing.offer(packet("state", size=900, retain=True))
+    for name in "abcd":
+        outgoing.offer(packet(name, size=400))
+    assert outgoing.dropped == 3
+    assert outgoing.counts().queued == 2
+    outgoing.offline()
+    outgoing.online(1, LARGE)
+    for name in "efg":
+        outgoing.offer(packet(name, size=400, keep=True))
+    assert outgoing.dropped_kept == 2
+    assert drain(outgoing) == ["g", "state"]
 
 
 def test_the_window_is_not_overrun() -> None:

@@ -417,6 +417,12 @@ class TestAssignment:
         with pytest.raises(ConfigError, match=re.escape("--set: miner.a has a value that is no YAML: '[1'")):
             assignment("miner.a=[1")
 
+    def test_a_password_in_a_wrong_value_is_not_shown(self) -> None:
+        with pytest.raises(ConfigError) as caught:
+            load(overrides=assignment("reader.fps=rtsp://me:se/cret@cam/x"))
+        assert "'rtsp://cam/x'" in str(caught.value)
+        assert "cret" not in str(caught.value)
+
     def test_a_wrong_assignment_is_found_by_its_field(self) -> None:
         with pytest.raises(ConfigError, match=r"^reader.evry: there is no such setting; did you mean 'every'\?$"):
             load(overrides=assignment("reader.evry=5"))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.messages import ReaderProgress, Result, SourceStatus, UplinkProgress
+from pipeline.messages import SEQ_AHEAD, ReaderProgress, Result, SourceStatus, UplinkProgress
 from pipeline.model import Counts, Detections, Ending, FrameId, Tally, Verdict
 from stages.ledger import SqliteLedger
 from stages.ledger_report import percentile, read_frames, read_report
@@ -98,9 +98,9 @@ def ledger(reopen: Open) -> SqliteLedger:
     return reopen()
 
 
-def admit(ledger: SqliteLedger, nth: int, ending: Ending | None = Ending.EASY) -> int:
-    """Add the n-th admitted frame of every tenth, as revision 1."""
-    seq = counts(nth).read
+def admit(ledger: SqliteLedger, nth: int, ending: Ending | None = Ending.EASY, after: int = 0) -> int:
+    """Add the n-th admitted frame of every tenth, as revision 1; its reader numbers from ``after`` + 1."""
+    seq = after + counts(nth).read
     ledger.add(result(seq, ending=ending), counts(nth), Written(("all",), 4096))
     return seq
 
@@ -203,7 +203,7 @@ def test_a_live_stream_goes_on_and_loses_what_was_only_in_memory(ledger: SqliteL
     ledger = reopen()
     resume = ledger.open(reader("b", live=True))
     assert resume.counts == Counts(60, 50, 5, 5)
-    assert resume.done == ((1, 60),)
+    assert resume.done == ((1, 60 + SEQ_AHEAD),)
     ledger.commit()
     assert ledger.tally("gate") == Tally(60, 50, 5, 5, easy=1, interrupted=2, pending=2)
     assert ledger.meet(uplink("u2", 11))
@@ -230,19 +230,23 @@ def test_a_frame_that_was_given_up_but_ends_has_one_ending(ledger: SqliteLedger)
     assert ledger.tally("gate") == Tally(1, 0, 0, 1, cloud=1)
 
 
-def test_what_only_an_outbox_knows_was_admitted(ledger: SqliteLedger) -> None:
-    """The edge died when a camera's frame was in its outbox, and not yet in the ledger."""
+def test_what_a_reader_said_before_it_stopped_may_arrive_later(ledger: SqliteLedger) -> None:
     ledger.open(reader("a", live=True))
     admit(ledger, 1)
-    ledger.meet(uplink("u1", 11, 21))
-    resume = ledger.open(reader("b", live=True))
-    assert resume.counts == Counts(3, 0, 0, 3)
-    assert resume.done == ((1, 21),)
-    for n in (2, 3):
-        admit(ledger, n)
-        ledger.commit()
-        assert ledger.tally("gate").balanced
-    assert ledger.tally("gate") == Tally(3, 0, 0, 3, easy=3)
+    ledger.count(reader("a", live=True, status=SourceStatus.STOPPED, counted=counts(2)))
+    assert ledger.open(reader("a", live=True)).counts == counts(2)
+    admit(ledger, 2)
+    ledger.commit()
+    assert ledger.tally("gate").balanced
+    assert ledger.tally("gate").easy == 2
+    assert ledger.tally("gate").pending == 0
+
+
+def test_what_an_earlier_reader_asked_may_arrive_after_the_next_one_has_begun(ledger: SqliteLedger) -> None:
+    ledger.open(reader("a", live=True))
+    begun = ledger.open(reader("b", live=True))
+    ledger.open(reader("a", live=True))
+    assert ledger.open(reader("b", live=True)).done == begun.done
 
 
 def test_a_frame_that_was_given_up_but_arrives_is_counted_once(ledger: SqliteLedger) -> None:
@@ -275,7 +279,7 @@ def test_a_frame_that_overtakes_its_new_uplink_is_not_lost(ledger: SqliteLedger,
     ledger.commit()
     ledger = reopen()
     ledger.open(reader("b", live=True))
-    admit(ledger, 2, None)
+    admit(ledger, 2, None, after=SEQ_AHEAD)
     ledger.meet(uplink("u2"))
     ledger.commit()
     assert ledger.tally("gate") == Tally(11, 9, 0, 2, interrupted=1, pending=1)
@@ -304,11 +308,51 @@ def test_a_file_has_no_interrupted_frames(ledger: SqliteLedger) -> None:
     assert ledger.tally("gate") == Tally(1, 0, 0, 1, pending=1)
 
 
-def test_the_number_of_a_frame_that_only_the_outbox_knows_is_not_given_again(ledger: SqliteLedger) -> None:
+def test_numbers_that_a_killed_reader_may_have_used_are_not_given_again(ledger: SqliteLedger) -> None:
+    ledger.open(reader("a", live=True))
+    admit(ledger, 2)
+    assert ledger.open(reader("b", live=True)).done == ((1, 11 + SEQ_AHEAD),)
+    admit(ledger, 3, after=SEQ_AHEAD)
+    assert ledger.open(reader("c", live=True)).done == ((1, 21 + 2 * SEQ_AHEAD),)
+    assert ledger.open(reader("d", live=True)).done == ((1, 21 + 3 * SEQ_AHEAD),)
+
+
+def test_a_camera_whose_reader_stopped_in_good_order_goes_on_at_the_next_number(
+    ledger: SqliteLedger, reopen: Open
+) -> None:
+    ledger.open(reader("a", live=True))
+    admit(ledger, 2)
+    ledger.count(reader("a", live=True, status=SourceStatus.STOPPED, counted=Counts(17, 14, 1, 2)))
+    ledger.commit()
+    ledger = reopen()
+    assert ledger.open(reader("b", live=True)).done == ((1, 17),)
+    ledger.count(reader("a", live=True, status=SourceStatus.STOPPED, counted=Counts(17, 14, 1, 2)))  # once more, late
+    assert ledger.open(reader("c", live=True)).done == ((1, 17 + SEQ_AHEAD),)
+
+
+def test_a_reader_that_asks_how_far_it_may_go_is_taken_at_its_word(ledger: SqliteLedger) -> None:
+    ledger.open(reader("a", live=True))
+    ledger.open(reader("b", live=True))
+    far = Counts(50_000, 49_000, 900, 100)
+    assert ledger.open(reader("b", live=True, counted=far)).done == ((1, 50_000 + SEQ_AHEAD),)
+    ledger.commit()
+    assert ledger.open(reader("c", live=True)).done == ((1, 50_000 + 2 * SEQ_AHEAD),)
+
+
+def test_a_frame_that_died_with_its_readers_last_counts_but_is_found_is_counted(ledger: SqliteLedger) -> None:
     ledger.open(reader("a", live=True))
     admit(ledger, 1)
-    ledger.meet(uplink("u2", 77))
-    assert ledger.open(reader("b", live=True)).done == ((1, 77),)
+    ledger.commit()
+    assert ledger.open(reader("b", live=True)).counts == counts(1)
+    ledger.commit()
+    admit(ledger, 2, None)  # it was in the outbox
+    ledger.commit()
+    assert ledger.tally("gate") == Tally(2, 0, 0, 2, easy=1, pending=1)
+    admit(ledger, 2, after=SEQ_AHEAD + 1)
+    ledger.commit()
+    assert ledger.tally("gate") == Tally(12, 9, 0, 3, easy=2, pending=1)
+    assert ledger.open(reader("b", live=True)).counts == counts(2)  # its own, which it goes on counting from
+    assert ledger.open(reader("c", live=True)).counts == Counts(12, 9, 0, 3)
 
 
 def test_a_second_owner_is_told_who_the_first_is(ledger: SqliteLedger) -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigError, SourceError
 from pipeline.image import Image
 from pipeline.messages import (
+    SEQ_AHEAD,
     Drain,
     Frame,
     Message,
@@ -553,7 +554,7 @@ def test_a_file_that_is_done_stays_done() -> None:
     assert reports(world.said)[-1].counts == Counts(45, 40, 0, 5)
 
 
-@pytest.mark.parametrize(("done", "first_seq"), [((), 43), (((1, 7), (9, 57)), 58)])
+@pytest.mark.parametrize(("done", "first_seq"), [((), 1), (((1, 42),), 43), (((1, 7), (9, 57)), 58)])
 def test_a_camera_goes_on_after_the_last_number(done: tuple[tuple[int, int], ...], first_seq: int) -> None:
     camera = Camera()
     world = World(camera, resume=False)
@@ -564,6 +565,45 @@ def test_a_camera_goes_on_after_the_last_number(done: tuple[tuple[int, int], ...
     assert camera.opened_at == [first_seq]
     assert frame.counts == Counts(46, 39, 2, 5)
     assert frame.born_s == world.now_s - 0.5
+
+
+def test_a_camera_numbers_no_frame_far_beyond_what_the_sink_has() -> None:
+    camera = Camera()
+    world = World(camera, resume=False)
+    world.tick()
+    world.send(resumed(done=((1, 40),), counts=Counts(40, 30, 0, 10)))
+    camera.give(40 + SEQ_AHEAD, Passed(dropped=SEQ_AHEAD - 1))
+    assert frames(world.settle()) == [40 + SEQ_AHEAD]
+    camera.give(41 + SEQ_AHEAD)
+    camera.give(42 + SEQ_AHEAD)
+    (asked,) = reports(world.sleep(0.1))
+    assert (asked.status, asked.counts.read) == (SourceStatus.OPENING, 40 + SEQ_AHEAD)
+    assert frames(world.said) == [40 + SEQ_AHEAD]
+    assert [report.status for report in reports(world.sleep(1))] == [SourceStatus.OPENING]
+    said = world.send(resumed(done=((1, 40 + SEQ_AHEAD),), counts=Counts(40, 30, 0, 10)))
+    assert frames(said) == [41 + SEQ_AHEAD]
+    assert frames(world.sleep(0.1)) == [42 + SEQ_AHEAD]
+    assert reports(world.sleep(1))[-1].counts == Counts(42 + SEQ_AHEAD, 30, SEQ_AHEAD - 1, 13)
+
+
+def test_what_is_stored_lets_a_camera_go_on() -> None:
+    camera = Camera()
+    world = World(camera)
+    camera.give(SEQ_AHEAD)
+    world.settle()
+    world.store(SEQ_AHEAD)
+    camera.give(2 * SEQ_AHEAD)
+    assert frames(world.sleep(0.1)) == [2 * SEQ_AHEAD]
+
+
+def test_a_picture_without_a_number_is_dropped_and_counted_when_its_reader_stops() -> None:
+    camera = Camera()
+    world = World(camera)
+    camera.give(1 + SEQ_AHEAD, Passed(skipped=SEQ_AHEAD))
+    world.settle()
+    assert reports(world.send(Drain()))[-1].counts == Counts(1 + SEQ_AHEAD, SEQ_AHEAD, 1, 0)
+    assert world.reader.drained
+    assert world.reader.wakes_at_s == math.inf
 
 
 def test_a_lost_camera_is_opened_again_where_it_was() -> None:

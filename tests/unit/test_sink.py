@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -368,22 +367,6 @@ def test_opening_is_answered_and_answered_again(bench: Bench) -> None:
         assert [a for a in answers if isinstance(a, Resume)] == [Resume("gate", "b", Counts(1, 0, 0, 1), ((1, 1),), "")]
 
 
-def test_a_camera_goes_on_behind_what_the_outbox_has_kept(bench: Bench) -> None:
-    """Its frames are in no ledger yet: whoever opens first must not be given their numbers again."""
-    opening = replace(reader(SourceStatus.OPENING, incarnation="b"), live=True)
-    assert not [a for a in bench.send(opening) if isinstance(a, Resume)]
-    bench.send(UplinkProgress("gate", "u", (7, 8), 0, 0, 0, 0, ""))
-    (resume,) = [a for a in bench.send(opening) if isinstance(a, Resume)]
-    assert resume.done == ((1, 8),)
-
-
-def test_a_camera_whose_uplink_is_silent_waits_once(bench: Bench) -> None:
-    for incarnation in ("b", "c"):
-        opening = replace(reader(SourceStatus.OPENING, incarnation=incarnation), live=True)
-        assert not [a for a in bench.send(opening) if isinstance(a, Resume)]
-        assert [a for a in bench.send(opening) if isinstance(a, Resume)]
-
-
 def test_a_resume_is_not_said_before_it_is_on_disk(bench: Bench) -> None:
     bench.ledger.broken = True
     answers = bench.send(reader(SourceStatus.OPENING))
@@ -391,6 +374,32 @@ def test_a_resume_is_not_said_before_it_is_on_disk(bench: Bench) -> None:
     assert len(answers) == 1
     bench.ledger.broken = False
     assert any(isinstance(answer, Resume) for answer in bench.later(1))
+
+
+def test_a_held_picture_that_cannot_be_drawn_any_more_does_not_hold_up_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.ledger.broken = True
+    bench.send(store(1))
+    bench.send(easy(2))
+    bench.idle()
+    bench.ledger.broken = False
+
+    def damaged(result: Result, image: Image) -> Written:
+        if result.id.seq == 1:
+            raise DropMessage("the picture outbox/gate.1.jpeg is damaged")
+        return Written(("all",), 4096)
+
+    monkeypatch.setattr(bench.disk, "edge", damaged)
+    with capture_logs() as logs:
+        answers = bench.later(1)
+    assert [answer.id.seq for answer in answers if isinstance(answer, Stored)] == [2]
+    assert [line["reason"] for line in logs if line["event"] == "held_picture_dropped"] == [
+        "the picture outbox/gate.1.jpeg is damaged"
+    ]
+    assert bench.sink.wakes_at_s > bench.now_s
+    bench.send(Drain())
+    assert bench.sink.drained
 
 
 def test_another_fingerprint_is_refused(bench: Bench) -> None:

@@ -94,7 +94,30 @@ def test_a_password_is_not_in_the_name() -> None:
     assert "secret" in address.location
 
 
-@pytest.mark.parametrize("text", ["", "  ", "a\0b", "http://[x"])
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("rtsp://me:12/secret@cam:554/live", "rtsp://cam:554/live"),
+        ("rtsp://me:p@secret/2@cam/live", "rtsp://cam/live"),
+        ("RTSP://me:#secret@cam/live", "rtsp://cam/live"),
+        ("http://me:?secret@cam/a.mp4", "http://cam/a.mp4"),
+        ("rtsp://cam/live@main?mail=a@b", "rtsp://cam/live@main"),
+    ],
+)
+def test_nothing_of_a_password_is_in_the_name_though_it_is_not_escaped(text: str, name: str) -> None:
+    assert parse_source(text).name == name
+    assert "secret" not in stream_names([parse_source(text)])[0]
+
+
+@pytest.mark.parametrize("text", ["rtsp://me:se/cret@cam/x", "http://me:se?cret@cam/a.mp4", "rtsp://[me:se/cret@cam"])
+def test_a_password_that_makes_a_url_wrong_is_not_in_the_error(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"video: '(rtsp|http)://cam[/.a-z0-9]*' ") as error:
+        parse_source(text)
+    assert "cret" not in str(error.value)
+    assert error.value.__suppress_context__  # a traceback would show what is behind it
+
+
+@pytest.mark.parametrize("text", ["", "  ", "a\0b", "http://[x", "rtsp:///x", "rtsp://cam:99999/x"])
 def test_no_source_is_an_error_that_names_the_field(text: str) -> None:
     with pytest.raises(ConfigError, match=r"streams\.gate\.source: "):
         parse_source(text, "streams.gate.source")
@@ -515,7 +538,7 @@ def test_a_closed_camera_is_let_go() -> None:
     [
         ("63", "camera 63 is not there: this machine has no /dev/video63; plug it in"),
         ("rtsp://me:secret@127.0.0.1:1/none", "rtsp://127.0.0.1:1/none refuses connections; check that it is on"),
-        ("http://no-such-host.invalid/cam", "is not found: there is no host 'no-such-host.invalid'; correct the"),
+        ("http://no-such-host.invalid/cam", "is not found: there is no such host; correct the"),
     ],
 )
 def test_an_absent_camera_is_an_error_that_names_it_and_the_remedy(text: str, said: str) -> None:

@@ -216,22 +216,6 @@ def another_picture(seq: int = 1, *, hard: bool = True) -> Example:
     return replace(came, detected=replace(came.detected, frame=frame, candidates=elsewhere))
 
 
-def test_boxes_and_picture_stay_together_where_a_number_is_used_again() -> None:
-    world = World()
-    world.send(example())
-    (store,) = of(Store, world.send(another_picture()))
-    assert store.image is not None
-    assert store.image.jpeg == example().detected.frame.image.jpeg
-    assert not store.result.detections.boxes.any()
-
-
-def test_a_number_that_is_used_again_is_a_new_frame_where_nothing_of_the_old_is_held() -> None:
-    world = World()
-    world.send(example(hard=False))
-    (result,) = of(Result, world.send(another_picture(hard=False)))
-    assert result.detections.boxes.all()
-
-
 def test_the_frames_that_are_remembered_are_bounded() -> None:
     world = World()
     for seq in range(1, 2 * ENDED_KEPT):

@@ -1,22 +1,22 @@
-"""Opening the ledger's file."""
+"""Opening the databases of ledger and outbox."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from pipeline.errors import ConfigError, StorageError
-from stages.ledger_schema import prepare, translated
+from stages.ledger_schema import translated
 
 _NO_ROOM: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_CANTOPEN}
 )
 _LEAST_BYTES: Final = 1 << 18
-"""With less than this a ledger cannot be opened: its shared memory and its first pages."""
+"""With less than this a database cannot be opened: its shared memory and its first pages."""
 
 _BUSY_S: Final = 1.0
 
@@ -30,17 +30,22 @@ def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open or make the ledger ``path``: WAL, synchronous=FULL, a transaction where one is asked for.
+def connect(path: Path, what: str, prepare: Callable[[Path, sqlite3.Connection], None]) -> sqlite3.Connection:
+    """Open or make the database ``path``: WAL, synchronous=FULL, a transaction where one is asked for.
+
+    Args:
+        path: its file.
+        what: it is, for people.
+        prepare: makes its tables, or checks that they are ours.
 
     Raises:
         ConfigError: it cannot be opened, is damaged, or of another format.
         StorageError: there is no room for it.
     """
     try:
-        with translated(path):
+        with translated(path, what):
             connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        with _closed_on_error(connection), translated(path):
+        with _closed_on_error(connection), translated(path, what):
             prepare(path, connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
