@@ -172,14 +172,21 @@ class Connection:
         aiomqtt would have the event loop tell that the socket takes something, which costs two of its turns a packet.
         """
         self._paho.loop_write()
+        self._await_writable()
+
+    def _on_register_write(self, _client: Paho, _data: Any, _socket: Any) -> None:
+        """Paho has something to write: a packet of ``send``, which ``flush`` will see to, or one of its own.
+
+        Its CONNECT waits for a turn of the event loop, so that a TLS alert which is here already is read first: the
+        other side has closed then, and what is written to it takes the alert away.
+        """
+        if not self._sending:
+            self._loop.call_soon_threadsafe(self._await_writable)
+
+    def _await_writable(self) -> None:
         open_socket = self._paho.socket()
         if open_socket is not None and self._paho.want_write():
             self._loop.add_writer(open_socket.fileno(), self._paho.loop_write)
-
-    def _on_register_write(self, _client: Paho, _data: Any, _socket: Any) -> None:
-        """Paho has something to write: a packet of ``send``, which ``flush`` will see to, or one of its own."""
-        if not self._sending:
-            self._loop.call_soon_threadsafe(self.flush)
 
     def _on_connect(
         self, client: Paho, data: Any, flags: ConnectFlags, reason: ReasonCode, properties: Properties | None

@@ -156,6 +156,53 @@ def replay(
 
 
 @app.command()
+def drill(
+    videos: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="VIDEO", help="A video file or a folder of pictures; not a camera."),
+    ] = None,
+    kill: Annotated[
+        str, typer.Option(metavar="VICTIM,...", help="What is killed in turn: broker, worker, edge.")
+    ] = "broker,worker,edge",
+    every: Annotated[str, typer.Option(metavar="TIME", help="The time between two kills, e.g. 2s or 500ms.")] = "2s",
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where both runs put their outputs; those of an earlier drill go.")
+    ] = Path("tandem-drill"),
+    sample: Annotated[int | None, typer.Option(metavar="N", help="Take every Nth frame [10].")] = None,
+    pace: Annotated[
+        str | None, typer.Option(metavar="max|real", help="Read a file as fast as it goes, or in its own time [max].")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, metavar="N", show_default=False, help="How many cloud workers [1].")
+    ] = 1,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Of all randomness that shapes results [0].")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there as JSON.")] = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+) -> None:
+    """Replay videos, then again while processes are killed, and compare the two.
+
+    One victim in turn gets kill -9, none again before it was ready and has moved a frame since. It ends with 0 where
+    pictures and ledger of both runs are identical but for times and names, and every victim was killed; with 1 where
+    not; with 2 where the call or the config is wrong; with 130 after Ctrl-C.
+    """
+    from pipeline.app.drill import Drill
+    from pipeline.app.drill import drill as run_drill
+    from pipeline.app.drill_turns import seconds_of, victims_of
+    from pipeline.app.streams import sampled, streams_of
+
+    chosen = Drill(victims_of(kill), seconds_of(every), workers, report)
+    options = {"sink.out": out, "reader.every": sample, "reader.pace": pace, "seed": seed}
+    loaded = sampled(_load(config, options, settings), sample, None)
+    if not videos:
+        raise ConfigError("VIDEO", "name a video file or a folder of pictures")
+    loaded = loaded.model_copy(update={"streams": streams_of(videos)})
+    # Its processes are lost and found all the time; what becomes of them, it prints.
+    log.configure("drill", level="error" if loaded.log_level == "info" else loaded.log_level)
+    raise typer.Exit(run_drill(loaded, chosen, _console()))
+
+
+@app.command()
 def run(
     stages: Annotated[
         list[StageName],

@@ -110,7 +110,11 @@ class AnswerStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CloudAnswer:
-    """A worker's answer to one offer: boxes, ``busy`` (its queue is full), or an error with its reason."""
+    """A worker's answer to one offer: boxes, ``busy`` (its queue is full), or an error with its reason.
+
+    Attributes:
+        wait_s: with ``busy``, when this uplink's turn will be about; 0 where that is not known.
+    """
 
     id: FrameId
     worker: str
@@ -121,6 +125,7 @@ class CloudAnswer:
     model: str
     reason: str
     steps_ms: Milliseconds
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

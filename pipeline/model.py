@@ -16,6 +16,9 @@ RESERVED_NAMES: Final = frozenset({"workers", "stages"})
 MAX_COUNT: Final = 1 << 53
 """Whole numbers stay below this, so that every reader of JSON, and SQLite, has them exactly."""
 
+MAX_EDGE: Final = 1e6
+"""The edges of boxes lie within so many pixels: more than any picture has, and less than drawing overflows at."""
+
 
 def stream_name(name: str) -> str:
     """Return ``name`` if a stream, service or worker may be called so.
@@ -72,6 +75,8 @@ class Detections:
             )
         if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
             raise ValueError("boxes and scores must be finite numbers")
+        if n and np.abs(self.boxes).max() > MAX_EDGE:
+            raise ValueError(f"boxes must lie within {MAX_EDGE:g} pixels of the corner")
         if n and not (self.scores.min() >= 0 and self.scores.max() <= 1):
             raise ValueError(f"scores must lie in 0..1, not {self.scores.min():g}..{self.scores.max():g}")
         if n and not (self.labels.min() >= 0 and self.labels.max() < len(self.names)):

@@ -76,7 +76,7 @@ ROUTES: Final[Mapping[type[Any], Route]] = {
     Resume: Route(Kind.RESUME, (StageName.SINK,), (StageName.READER,)),
     State: Route(Kind.STATE, (StageName.SINK,), public=True, retain=True),
     WorkerState: Route(Kind.WORKERS, (StageName.CLOUD,), (StageName.UPLINK,), public=True, retain=True, foreign=True),
-    StageState: Route(Kind.STAGES, public=True, retain=True),
+    StageState: Route(Kind.STAGES, takers=(StageName.UPLINK,), public=True, retain=True, foreign=True),
 }
 
 _STREAM: Final[Mapping[type[Any], Callable[[Any], str]]] = {
@@ -110,7 +110,7 @@ def filters(service: str, stages: frozenset[StageName], streams: tuple[str, ...]
     for route in ROUTES.values():
         if not stages.intersection(route.takers) or (stages.issuperset(route.senders) and not route.foreign):
             continue
-        if route.kind is Kind.WORKERS:
+        if route.kind in (Kind.WORKERS, Kind.STAGES):
             wanted[str(Topic(service, route.kind, name="+"))] = None
         elif route.kind is Kind.HARD:
             wanted[str(Topic(service, route.kind, "+", worker))] = None

@@ -40,6 +40,11 @@ TICK_LATE_S: Final = 0.1
 TELL_LOSSES_S: Final = 5.0
 """The shortest time between two reports of what the link has lost."""
 
+MOST_TOPICS: Final = 1000
+"""Of so many topics malformed messages are counted, and logged, one by one: others make up as many as they like."""
+
+ELSEWHERE: Final = "elsewhere"
+
 _CHAIN: Final = tuple(StageName)
 
 
@@ -79,7 +84,8 @@ class Runner:
 
     Attributes:
         connections: how often the broker was reached.
-        dropped: the messages that could not be handled, by their topic or the stage that refused them.
+        dropped: the messages that could not be handled, by their topic or the stage that refused them; beyond
+            ``MOST_TOPICS`` of these together, as ``elsewhere``.
         failure: what ended a stage, or None.
         failed: set when something has.
     """
@@ -320,6 +326,8 @@ class Runner:
 
     def _drop(self, where: str, reason: str) -> None:
         with self._drop_lock:
+            if len(self.dropped) >= MOST_TOPICS and where not in self.dropped:
+                where = ELSEWHERE
             self.dropped[where] += 1
             first = self.dropped[where] == 1
         if first:

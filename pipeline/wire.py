@@ -6,7 +6,6 @@ ignored. Arrays travel packed (little-endian float32 and int32), pictures as the
 
 from __future__ import annotations
 
-import dataclasses
 import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -195,7 +194,7 @@ def _whole_numbers_fit(value: object) -> None:
 
 
 def _plain(message: WireMessage) -> Mapping[str, Any]:
-    body = dataclasses.asdict(message)
+    body = _PLAIN[type(message)].dump_python(message)
     return {**body.pop("id", {}), **body}
 
 

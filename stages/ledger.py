@@ -30,6 +30,7 @@ _REFUSED: Final = (
     "the ledger {path} has a stream {stream!r} that was made from another source, model, miner or config; "
     "choose another --out, or start over with --fresh"
 )
+_REPLACED: Final = "another reader has begun with the stream {stream!r} since; let one process alone read it"
 
 
 class SqliteLedger:
@@ -63,6 +64,7 @@ class SqliteLedger:
             raise
         self._committed = {row[0]: Account(*row) for row in rows}
         self._accounts = dict(self._committed)
+        self._replaced: set[tuple[str, str]] = set()
         self._before_uplink: dict[str, set[int]] = {}
         self._heard: set[str] = set()
         self._meeting: set[str] = set()
@@ -73,10 +75,10 @@ class SqliteLedger:
         if row is None:
             return None
         revision, ending, edge_files, cloud_files, removed_ns = row
-        edge_final = revision == 1 and ending not in (None, INTERRUPTED)
+        ended = ending not in (None, INTERRUPTED)
         if removed_ns is not None:
-            edge_files = cloud_files = None
-        return Kept(revision, ending is not None, edge_final, _split(edge_files), _split(cloud_files))
+            return Kept(revision, final=True, edge_final=ended and revision == 1, edge_files=(), cloud_files=())
+        return Kept(revision, ended, ended and revision == 1, _split(edge_files), _split(cloud_files))
 
     def add(self, result: Result, counts: Counts, written: Written) -> None:
         account = self._account(result.id.stream)
@@ -102,6 +104,8 @@ class SqliteLedger:
     def end(self, result: Result, written: Written) -> None:
         assert result.ending is not None  # noqa: S101 - the sink checks it
         boxes = encode_boxes(result.detections) if result.ending is Ending.CLOUD else None
+        # It was given up when its uplink was started again, but that uplink had it: its first report was late or lost.
+        given_up = self._ending(result.id) == INTERRUPTED
         self._write(
             sql.END,
             (
@@ -110,15 +114,21 @@ class SqliteLedger:
                 *(written.size_bytes, result.id.stream, result.id.seq),
             ),
         )
-        account = self._account(result.id.stream).holding(written.size_bytes)
-        self._accounts[account.stream] = account.plus(result.ending, result.upload_bytes)
+        account = self._account(result.id.stream).holding(written.size_bytes).plus(result.ending, result.upload_bytes)
+        if given_up:
+            account = replace(account, interrupted=account.interrupted - 1)
+        self._accounts[account.stream] = account
 
     def open(self, progress: ReaderProgress) -> Resume:
         account = self._met(progress)
         if account is None:
             refused = _REFUSED.format(path=self.path, stream=progress.stream)
             return Resume(progress.stream, progress.incarnation, Counts(), (), refused)
+        if (account.stream, progress.incarnation) in self._replaced:
+            refused = _REPLACED.format(stream=progress.stream)
+            return Resume(progress.stream, progress.incarnation, Counts(), (), refused)
         if account.reader != progress.incarnation:
+            self._replaced.add((account.stream, account.reader))
             if progress.live:
                 account = self._next_reader(account)
             account = replace(account, reader=progress.incarnation)
@@ -134,6 +144,7 @@ class SqliteLedger:
         if account is None:
             return
         if progress.status is SourceStatus.STOPPED and account.reader == progress.incarnation:
+            self._replaced.add((account.stream, account.reader))
             account = replace(account, reader="")
         self._accounts[account.stream] = account.counted(progress.counts)
 
@@ -270,6 +281,11 @@ class SqliteLedger:
     def _open(self, stream: str) -> list[int]:
         with translated(self.path):
             return [seq for (seq,) in self._connection.execute(sql.OPEN, (stream,))]
+
+    def _ending(self, frame: FrameId) -> str | None:
+        with translated(self.path):
+            row = self._connection.execute(sql.KEPT, (frame.stream, frame.seq)).fetchone()
+        return row[1] if row else None
 
     def _one(self, query: str, stream: str) -> int | None:
         with translated(self.path):

@@ -105,6 +105,14 @@ def read_frames(path: Path, stream: str) -> Iterator[FrameRow]:
             yield FrameRow(stream, *about, edge, joint, have, bool(removed))
 
 
+def read_rows(path: Path, table: str, order: str) -> Iterator[dict[str, object]]:
+    """All columns of ``frames`` or ``streams`` as they stand in the ledger; errors as of ``read_report``."""
+    with _reading(path) as connection:
+        connection.row_factory = sqlite3.Row
+        for row in connection.execute(f"SELECT * FROM {table} ORDER BY {order}"):  # noqa: S608 - constants
+            yield dict(row)
+
+
 def span_s(path: Path, since_ns: int) -> tuple[float, int]:
     """Seconds from the first capture after ``since_ns`` to the last answer, and how many frames that were."""
     query = """SELECT min(captured_ns), max(captured_ns + 1e6 * coalesce(cloud_ms, edge_ms)), count(*)

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from pipeline.errors import StorageError
-from pipeline.messages import HardExample, Message, Result, Store
+from pipeline.messages import Message, Result, Store
 from pipeline.model import FrameId
 from stages.outbox import OutboxStore, Waiting
 
@@ -101,9 +101,8 @@ class OutboxGroup:
         """What may be said now; the rest is kept back, each message once, until its frame's change is on disk."""
         passed: list[Message] = []
         for message in said:
-            if isinstance(message, Result | Store | HardExample) and message.id in self._urgent:
-                revision = 0 if isinstance(message, HardExample) else _revision(message)
-                self._withheld.setdefault((message.id, type(message), revision), message)
+            if isinstance(message, Result | Store) and message.id in self._urgent:
+                self._withheld.setdefault((message.id, type(message), _revision(message)), message)
             else:
                 passed.append(message)
         return passed

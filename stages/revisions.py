@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from pipeline.messages import CloudAnswer, Example, Result
 from pipeline.model import Ending
 from stages.held import Held
@@ -31,6 +33,15 @@ def first(example: Example, now_s: float) -> Result:
         upload_bytes=0,
         steps_ms=example.steps_ms,
     )
+
+
+def of_same_picture(first: Result, example: Example) -> bool:
+    """Whether a revision 1 and an example of the same number are of the same picture, as far as can be told.
+
+    A file that is read again gives the same boxes at another time of capture.
+    """
+    frame, seen = example.detected.frame, example.detected.detections
+    return first.captured_ns == frame.captured_ns or np.array_equal(first.detections.boxes, seen.boxes)
 
 
 def second(held: Held, ending: Ending, reason: str, now_s: float, answer: CloudAnswer | None) -> Result:

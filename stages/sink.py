@@ -35,7 +35,6 @@ COMMIT_AT: Final = 16
 COMMIT_AFTER_S: Final = 0.02
 """How long an answer may wait for one. Each commit costs a sync of the disk, of which flash has only so many."""
 
-
 _Key = tuple[FrameId, int]
 
 

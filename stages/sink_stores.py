@@ -17,7 +17,7 @@ class Kept:
 
     Attributes:
         revision: the last one that is stored.
-        final: whether the frame has ended.
+        final: whether the frame has ended. One that was interrupted has not: its end may be on its way after all.
         edge_final: whether it ended with revision 1.
         edge_files: the folders that revision 1 has a file in; none once the pictures were removed.
         cloud_files: the same for revision 2.

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from pipeline.errors import DropMessage
+from pipeline.image import Image
 from pipeline.messages import (
     AnswerStatus,
     CloudAnswer,
@@ -20,6 +21,7 @@ from pipeline.messages import (
     Message,
     NotStored,
     Result,
+    StageState,
     Store,
     Stored,
     Tick,
@@ -29,6 +31,7 @@ from pipeline.messages import (
 from pipeline.model import Detections, Ending, FrameId
 from pipeline.stage import Clock
 from stages import revisions
+from stages.awaited import Awaited
 from stages.held import Held, Timers
 from stages.outbox import OutboxStore, Waiting
 from stages.outbox_group import OutboxGroup
@@ -44,9 +47,6 @@ RESEND_S: Final = 5.0
 """What the sink lacks of a decided frame is sent again after so long, doubled each time."""
 
 RESEND_MOST_S: Final = 60.0
-
-AWAITED_S: Final = 300.0
-"""So long revision 1 of a frame that an earlier process left behind is left to its reader."""
 
 LOST_PICTURE: Final = "its picture in the outbox was gone or damaged when the uplink started"
 
@@ -65,10 +65,7 @@ class Uplink:
     Live frames are offered first, the backlog behind them by hardness; see ``WaitingLine``. Over its budget the outbox
     gives up the least hard. While the disk takes nothing, hard frames and decisions wait here; see ``OutboxGroup``.
 
-    What an earlier process left behind goes on: tries, age and decisions with it. Where the sink may lack its revision
-    1, a reader of a file brings the frame again, with its pixels, and what is drawn from those differs from what is
-    drawn from the JPEG in the outbox. So revision 1 is left to the reader until a later frame of the stream shows that
-    it has gone on, or ``AWAITED_S`` have passed.
+    What an earlier process left behind goes on: tries, age and decisions with it; see ``Awaited`` for its revision 1.
     """
 
     def __init__(
@@ -109,14 +106,15 @@ class Uplink:
         self._held: dict[FrameId, Held] = {}
         self._undecided = Undecided()
         self._line = WaitingLine()
-        self._uncommitted: list[FrameId] = []
+        self._uncommitted: dict[FrameId, None] = {}
         self._ended: OrderedDict[FrameId, Result] = OrderedDict()
         self._timers = Timers()
         self._draining = self._introduced = False
-        self._awaited: dict[FrameId, None] = {}
-        self._awaited_until_s = clock() + AWAITED_S
-        self._unsaid = tuple(self._recovered(outbox.entries()))
+        self._unsaid = tuple(Held.recovered(waiting) for waiting in outbox.entries())
+        self._awaited = Awaited(self._unsaid, clock())
         self._report = UplinkReport(incarnation, streams, (held.id for held in self._unsaid))
+        for held in self._unsaid:
+            self._take_up(held)
 
     def process(self, message: Message) -> Iterable[Message]:
         """Handle one message; offers follow wherever a worker has credit."""
@@ -138,7 +136,7 @@ class Uplink:
             self._workers.wakes_at_s(self._clock()),
             self._report.wakes_at_s,
             self._group.wakes_at_s,
-            self._awaited_until_s if self._awaited else math.inf,
+            self._awaited.wakes_at_s,
         )
 
     @property
@@ -171,7 +169,7 @@ class Uplink:
                 yield from self._stored(message, now_s)
             case NotStored():
                 self._not_stored(message.id, now_s)
-            case WorkerState():
+            case WorkerState() | StageState():
                 yield from self._announced(message, now_s)
             case Undeliverable():
                 yield from self._undeliverable(message, now_s)
@@ -180,8 +178,8 @@ class Uplink:
             case Drain():
                 self._draining = True
                 self._group.drain()
-                lacking = (held for held in self._held.values() if not (held.waiting.stored or held.awaited))
-                yield from (held.waiting.store for held in lacking)
+                for held in [held for held in self._held.values() if not (held.waiting.stored or held.awaited)]:
+                    yield from self._first(held, now_s)
             case _:
                 raise DropMessage(f"the uplink takes no {type(message).__name__}")
 
@@ -193,6 +191,10 @@ class Uplink:
         frame = example.detected.frame
         held = self._held.get(example.id)
         known = held.waiting.store.result if held else self._ended.get(example.id)
+        image: Image | None = frame.image
+        if known and not revisions.of_same_picture(known, example):
+            # A camera's reader that died before the ledger had heard of this number has given it to another picture.
+            known, image = (known, held.waiting.store.image or image) if held else (None, image)
         result = known or revisions.first(example, now_s)
         if known is None and example.verdict.hard:
             self._hold(Store(result, frame.image, frame.counts), frame.born_s)
@@ -200,16 +202,16 @@ class Uplink:
             self._end(result)
         if known is None:
             yield result
-        yield Store(result, None if result.ending is Ending.FAILED else frame.image, frame.counts)
+        yield Store(result, None if result.ending is Ending.FAILED else image, frame.counts)
         yield from self._over_budget(now_s)
 
     def _hold(self, store: Store, born_s: float) -> None:
         assert store.image is not None  # noqa: S101 - a frame always has its picture
-        held = Held(Waiting(store, len(store.image.jpeg), born_s), queued=True)
+        held = Held(Waiting(store, len(store.image.jpeg), born_s))
         self._group.add(held.waiting)
         self._held[held.id] = held
         self._undecided.add(held.waiting)
-        self._uncommitted.append(held.id)
+        self._queue(held)
         self._timers.set(held.id, born_s + self._expires_s)
 
     def _commit(self, now_s: float) -> list[Message]:
@@ -218,18 +220,21 @@ class Uplink:
         said = self._group.commit(now_s)
         if self._group.refusal != refusal:
             self._report.changed()
-        waiting, self._uncommitted = self._uncommitted, []
-        for held in (self._held[frame] for frame in waiting if frame in self._held):
-            if held.id in self._group:
-                self._uncommitted.append(held.id)
-                continue
-            held.waiting = held.waiting.at_rest()
-            if held.waiting.decided is None:
-                self._wait(held)
+        for frame in [frame for frame in self._uncommitted if frame not in self._group]:
+            del self._uncommitted[frame]
+            if held := self._held.get(frame):
+                held.waiting = held.waiting.at_rest()
+                if held.waiting.decided is None:
+                    self._queue(held)
         return said
 
-    def _wait(self, held: Held) -> None:
-        if held.attempt:
+    def _queue(self, held: Held) -> None:
+        """Let a frame wait for a worker, and before that for the disk, where that lacks what is new of it."""
+        held.queued = True
+        if held.id in self._group:
+            self._line.leave(held.id)
+            self._uncommitted[held.id] = None
+        elif held.attempt:
             self._line.give_back(held.id)
         else:
             self._line.join(held.id, held.waiting.hardness, held.waiting.born_s)
@@ -239,18 +244,15 @@ class Uplink:
         if len(self._ended) > ENDED_KEPT:
             self._ended.popitem(last=False)
 
-    def _recovered(self, entries: Iterable[Waiting]) -> Iterator[Held]:
+    # What an earlier process left behind.
+
+    def _take_up(self, held: Held) -> None:
         """Go on with what the outbox has kept."""
-        for waiting in entries:
-            held = Held.recovered(waiting)
-            self._held[held.id] = held
-            if held.awaited:
-                self._awaited[held.id] = None
-            if waiting.decided is None:
-                self._timers.set(held.id, waiting.born_s + self._expires_s)
-                self._undecided.add(waiting)
-                self._line.join(held.id, waiting.hardness, waiting.born_s)
-            yield held
+        self._held[held.id] = held
+        if held.waiting.decided is None:
+            self._timers.set(held.id, held.waiting.born_s + self._expires_s)
+            self._undecided.add(held.waiting)
+            self._line.join(held.id, held.waiting.hardness, held.waiting.born_s)
 
     def _say_recovered(self, now_s: float) -> Iterator[Message]:
         """Say once more what was kept: nobody knows how much of it was heard before the process ended.
@@ -270,35 +272,32 @@ class Uplink:
                 continue
             yield waiting.decided or waiting.store.result
             if waiting.decided and waiting.stored:
-                yield self._down(held, now_s)
+                yield from self._down(held, now_s)
         yield from self._over_budget(now_s)
 
     def _lost_picture(self, held: Held, now_s: float) -> Iterator[Message]:
         if held.waiting.stored:
             yield from self._decide(held, Ending.FAILED, LOST_PICTURE, now_s)
         else:
-            yield from self._too_large(held.waiting.store, LOST_PICTURE, now_s)
+            yield from self._never_stored(held.waiting.store, LOST_PICTURE, now_s)
 
-    def _release(self, came: FrameId, now_s: float) -> Iterator[Store]:
+    def _release(self, came: FrameId, now_s: float) -> Iterator[Message]:
         """A frame has come: those before it that an earlier process left behind will not come again."""
-        if came in self._awaited:
-            self._stop_awaiting(came, now_s)
-        for frame in [frame for frame in self._awaited if frame.stream == came.stream and frame.seq < came.seq]:
-            yield self._stop_awaiting(frame, now_s)
+        held = self._awaited.end(came)
+        if held and held.waiting.decided:
+            self._timers.set(came, now_s + RESEND_S)
+        for held in self._awaited.passed(came):
+            yield from self._left(held, now_s)
 
-    def _stop_awaiting(self, frame: FrameId, now_s: float) -> Store:
-        held = self._held[frame]
-        held.awaited = False
-        del self._awaited[frame]
-        if held.waiting.decided:
-            self._timers.set(frame, now_s + RESEND_S)
-        return held.waiting.store
+    def _left(self, held: Held, now_s: float) -> Iterator[Message]:
+        """Nobody but the outbox has revision 1 of this frame."""
+        yield from (self._down if held.waiting.decided else self._first)(held, now_s)
 
     # To the workers and back.
 
     def _offers(self, now_s: float) -> Iterator[HardExample]:
         while len(self._line) and not self._draining:
-            worker = self._workers.choose(now_s)
+            worker = self._workers.choose(now_s, len(self._line))
             frame = self._line.take(now_s) if worker else None
             if worker is None or frame is None:
                 return
@@ -343,13 +342,17 @@ class Uplink:
             yield from self._decide(held, Ending.CLOUD, "", now_s, answer)
         elif answer.attempt == held.attempt and not held.queued:
             if answer.status is AnswerStatus.BUSY:
-                self._workers.busy(answer.worker, now_s)
+                self._workers.busy(answer.worker, now_s, answer.wait_s)
             else:
                 yield from self._tried(held, f"worker {answer.worker}: {answer.reason}", now_s)
             self._again(held.id)
 
-    def _announced(self, state: WorkerState, now_s: float) -> Iterator[Message]:
+    def _announced(self, state: WorkerState | StageState, now_s: float) -> Iterator[Message]:
         """Take an announcement. A worker that was started anew may have been ended by the frame it had in work."""
+        if isinstance(state, StageState):
+            for frame in self._workers.heard_of(state, now_s):
+                self._again(frame)
+            return
         left, suspect = self._workers.announced(state, now_s)
         held = self._held.get(suspect) if suspect else None
         if held and not held.waiting.decided:
@@ -363,11 +366,7 @@ class Uplink:
         if held is None or held.waiting.decided or held.queued:
             return
         self._workers.released(frame)
-        held.queued = True
-        if frame in self._group:
-            self._uncommitted.append(frame)
-        else:
-            self._wait(held)
+        self._queue(held)
         self._timers.set(held.id, held.waiting.born_s + self._expires_s)
 
     def _tried(self, held: Held, reason: str, now_s: float) -> Iterator[Message]:
@@ -376,6 +375,8 @@ class Uplink:
             yield from self._decide(held, Ending.FAILED, f"tried {held.waiting.tries} times; {reason}", now_s)
         else:
             self._group.change(held.waiting)
+            if held.queued:
+                self._queue(held)
 
     # Decided once, sent until it is stored.
 
@@ -390,7 +391,7 @@ class Uplink:
         self._keep(held, decided)
         yield decided
         if held.waiting.stored:
-            yield self._down(held, now_s)
+            yield from self._down(held, now_s)
         else:
             self._timers.set(held.id, math.inf if held.awaited else now_s + RESEND_S)
 
@@ -399,13 +400,26 @@ class Uplink:
         held.waiting = _without_needless_picture(replace(held.waiting, decided=decided))
         self._group.change(held.waiting)
 
-    def _down(self, held: Held, now_s: float) -> Store:
+    def _down(self, held: Held, now_s: float) -> Iterator[Message]:
         """What the sink lacks of a decided frame; it may have revision 1 without our knowing, and answers again."""
         assert held.waiting.decided is not None  # noqa: S101 - before it is decided, nothing is due to the sink
         self._timers.set(held.id, now_s + min(RESEND_MOST_S, RESEND_S * 2 ** min(held.sends, 8)))
         held.sends += 1
-        waiting = held.waiting
-        return Store(held.waiting.decided, None, waiting.store.counts) if waiting.stored else waiting.store
+        if held.waiting.stored:
+            yield Store(held.waiting.decided, None, held.waiting.store.counts)
+        else:
+            yield from self._first(held, now_s)
+
+    def _first(self, held: Held, now_s: float) -> Iterator[Message]:
+        """Revision 1 once more. Where its picture cannot be read any more, the frame has failed."""
+        store = held.waiting.store
+        assert store.image is not None  # noqa: S101 - it stays until revision 1 is stored
+        try:
+            _ = store.image.jpeg
+        except DropMessage as error:
+            yield from self._never_stored(store, str(error), now_s)
+        else:
+            yield store
 
     def _stored(self, stored: Stored, now_s: float) -> Iterator[Message]:
         held = self._held.get(stored.id)
@@ -414,13 +428,12 @@ class Uplink:
         if stored.revision == 2 or stored.final:
             self._drop(held, now_s)
         elif not held.waiting.stored:
-            if held.awaited:
-                self._stop_awaiting(held.id, now_s)
+            self._awaited.end(held.id)
             held.waiting = _without_needless_picture(replace(held.waiting, stored=True))
             held.sends = 0
             self._group.note(held.waiting, now_s)
             if held.waiting.decided:
-                yield self._down(held, now_s)
+                yield from self._down(held, now_s)
 
     def _not_stored(self, frame: FrameId, now_s: float) -> None:
         """The sink goes on trying; it is asked again from time to time, since its word may be lost."""
@@ -435,7 +448,7 @@ class Uplink:
         self._timers.set(held.id, math.inf)
         self._undecided.discard(held.id)
         self._line.leave(held.id)
-        self._awaited.pop(held.id, None)
+        self._awaited.end(held.id)
         del self._held[held.id]
 
     def _over_budget(self, now_s: float) -> Iterator[Message]:
@@ -450,9 +463,9 @@ class Uplink:
             if held and not held.waiting.decided:
                 yield from self._decide(held, Ending.FAILED, message.reason, now_s)
         elif isinstance(refused, Store) and refused.result.ending is not Ending.FAILED:
-            yield from self._too_large(refused, message.reason, now_s)
+            yield from self._never_stored(refused, message.reason, now_s)
 
-    def _too_large(self, store: Store, reason: str, now_s: float) -> Iterator[Message]:
+    def _never_stored(self, store: Store, reason: str, now_s: float) -> Iterator[Message]:
         """A revision that never reaches the sink ends as failed, without its boxes and its picture."""
         result = replace(
             store.result, ending=Ending.FAILED, reason=reason, detections=Detections.empty(), source="edge"
@@ -467,7 +480,7 @@ class Uplink:
         elif held and held.waiting.decided:
             self._keep(held, result)
             yield result
-            yield self._down(held, now_s)
+            yield from self._down(held, now_s)
 
     # Time, and what people see.
 
@@ -480,14 +493,14 @@ class Uplink:
             self._again(frame)
         for frame in self._timers.due(now_s):
             yield from self._due(self._held[frame], now_s)
-        if now_s >= self._awaited_until_s:
-            yield from (self._stop_awaiting(frame, now_s) for frame in list(self._awaited))
+        for held in self._awaited.overdue(now_s):
+            yield from self._left(held, now_s)
         if len(self._workers) != alive:
             self._report.changed()
 
     def _due(self, held: Held, now_s: float) -> Iterator[Message]:
         if held.waiting.decided:
-            yield self._down(held, now_s)
+            yield from self._down(held, now_s)
         elif now_s >= held.waiting.born_s + self._expires_s:
             reason = f"no answer from the cloud within {self._expires_s:g} s"
             yield from self._decide(held, Ending.EXPIRED, reason, now_s)

@@ -62,6 +62,8 @@ def publish(files: Mapping[Path, bytes | Path], *, durable: bool = False) -> int
                 size_bytes += _blocks_bytes(len(content))
         for path, part in parts.items():
             os.replace(part, path)  # noqa: PTH105 - this runs for every picture, and pathlib takes its time
+            if isinstance(files[path], Path):
+                _forget(part)  # two names of one file stay where they are (rename(2)), as when this is done again
         if durable:
             for path in {file.parent: file for file in files}.values():
                 _sync_folder(path.parent)

@@ -113,6 +113,7 @@ def cloud_answer(
         "big",
         "" if answered else "the queue is full",
         {"decode": 2.5, "infer": 80.0},
+        0.5 if status is AnswerStatus.BUSY else 0.0,
     )
 
 

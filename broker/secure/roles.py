@@ -96,6 +96,7 @@ def _rules(service: str, user: User) -> Iterator[tuple[str, str]]:
         case Role.EDGE:
             yield from (("readwrite", f"{ROOT}/{service}/{stream}/#") for stream in user.streams)
             yield "read", str(Topic(service, Kind.WORKERS, name="+"))
+            yield "read", str(Topic(service, Kind.STAGES, name="+"))
             yield "write", str(Topic(service, Kind.STAGES, name=user.name))
 
 

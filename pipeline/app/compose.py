@@ -59,9 +59,14 @@ class Names:
 
     @classmethod
     def of(cls, config: Config, stages: Sequence[StageName], incarnation: str = "") -> Names:
-        """The names from the config, or from what runs where, and a new incarnation unless one is given."""
+        """The names from the config, or from what runs where, and a new incarnation unless one is given.
+
+        A process that is nothing but a worker has its name: uplinks heed the will of a process for the worker of its
+        name.
+        """
         role = "edge" if set(stages) >= set(EDGE) else "-".join(sorted(stages))
-        process = config.process or name_from(f"{role}-{socket.gethostname()}-{os.getpid()}")
+        named = config.process or (config.cloud.worker if set(stages) == {StageName.CLOUD} else None)
+        process = named or name_from(f"{role}-{socket.gethostname()}-{os.getpid()}")
         return cls(process, incarnation or secrets.token_hex(4), config.cloud.worker or process)
 
 

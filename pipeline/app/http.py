@@ -6,8 +6,9 @@ import socket
 import socketserver
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,10 +24,10 @@ AT_ONCE: Final = 16
 """So many requests are answered at a time; who comes beyond that is turned away."""
 
 PATIENCE_S: Final = 5.0
-"""So long a client may take over its request."""
+"""So long a client may take over its request and our answer together."""
 
 CLOSES_S: Final = 0.1
-"""So soon the server sees that it is to end."""
+"""So soon the server sees that it is to end, or that a client takes too long."""
 
 TEXT: Final = "text/plain; charset=utf-8"
 
@@ -76,7 +77,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, family: socket.AddressFamily, address: Any, pages: Mapping[str, Page]) -> None:
         self.address_family = family
         self.pages = pages
-        self._places = threading.BoundedSemaphore(AT_ONCE)
+        self._until_s: dict[socket.socket, float] = {}
         self._thread = threading.Thread(target=self.serve_forever, args=(CLOSES_S,), name="http", daemon=True)
         super().__init__(address, _Handler)
 
@@ -93,16 +94,24 @@ class _Server(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._places.acquire(blocking=False):
+        if len(self._until_s) < AT_ONCE:
+            self._until_s[request] = time.monotonic() + PATIENCE_S
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._places.release()
+    def shutdown_request(self, request: Any) -> None:
+        """However a request ends, it ends here."""
+        super().shutdown_request(request)
+        self._until_s.pop(request, None)
+
+    def service_actions(self) -> None:
+        """Give up clients that take too long, however little they say at a time; called every ``CLOSES_S``."""
+        now_s = time.monotonic()
+        for request, until_s in list(self._until_s.items()):
+            if now_s >= until_s:
+                with suppress(OSError):  # it is closed already
+                    request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the server's signature
         """A client that goes away in the middle is no event; anything else is a bug, but ends nothing else."""
@@ -115,7 +124,6 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     server_version = "tandem"
     sys_version = ""
-    timeout = PATIENCE_S
 
     def do_GET(self) -> None:
         page = self.server.pages.get(self.path.partition("?")[0])

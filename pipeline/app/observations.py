@@ -79,6 +79,7 @@ class Observations:
         self.inferences: dict[str, Durations] = {}
         self.failed_inferences = 0
         self.undeliverable = 0
+        self._recovered: dict[str, frozenset[int]] = {}
 
     def took(self, message: Message) -> None:
         """The stage is about to handle this."""
@@ -98,6 +99,8 @@ class Observations:
 
     def note_uplink(self, progress: UplinkProgress) -> None:
         self.uplinks[progress.stream] = progress
+        if progress.stream not in self._recovered:  # it is the same in every report
+            self._recovered[progress.stream] = frozenset(progress.recovered)
 
     def note_worker(self, state: WorkerState) -> None:
         self.worker = state
@@ -106,7 +109,11 @@ class Observations:
         self.answers[answer.status.value] += 1
 
     def note_result(self, result: Result) -> None:
-        if result.revision == 1 or result.source == "cloud":  # the rest are decisions without an answer
+        if result.revision == 1:
+            counts = result.id.seq not in self._recovered.get(result.id.stream, ())  # an earlier process gave those
+        else:
+            counts = result.source == "cloud"  # the rest are decisions without an answer
+        if counts:
             key = result.id.stream, result.source
             if key not in self.latencies:
                 self.latencies[key] = Durations(ANSWER_BOUNDS_S)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -36,12 +39,58 @@ def replay(config: Config, options: Options, console: Console) -> int:
         ReplayError: a process failed.
         StorageError: there is no room for the compare video; all else is done.
     """
-    lengths = _checked(config)
+    lengths = checked(config)
     if options.report:
-        _check_report(options.report)
+        check_report(options.report)
     places = Places.of(config)
     if options.fresh:
-        _remove_earlier(config, places)
+        remove_earlier(config, places)
+    played = play(config, options, places, lengths, console)
+    if played.report is None:
+        return INTERRUPTED
+    interrupted, unmade = played.interrupted, None
+    try:
+        interrupted |= config.sink.compare and not make_compare_videos(places, console)
+    except StorageError as error:  # the report comes first
+        unmade = error
+    say_what_became(places, console)
+    played.report.show(console)
+    if options.report:
+        played.report.write(options.report)
+    if unmade and not interrupted:
+        raise unmade
+    return _verdict(played.report, console, interrupted=interrupted)
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """How a run through the whole pipeline ended.
+
+    Attributes:
+        report: its sums; None where it was interrupted before there was a ledger.
+        interrupted: whether somebody pressed Ctrl-C.
+        mended: the processes that ended by themselves and were started again.
+    """
+
+    report: Report | None
+    interrupted: bool
+    mended: tuple[str, ...]
+
+
+Disturbing = Callable[[ReplayRun], AbstractContextManager[Callable[[], None]]]
+"""Gives what ``ReplayRun.play`` is to call, once the frames have begun."""
+
+
+def play(
+    config: Config,
+    options: Options,
+    places: Places,
+    lengths: Mapping[str, int | None],
+    console: Console,
+    *,
+    disturbing: Disturbing = lambda _: contextlib.nullcontext(lambda: None),
+) -> Played:
+    """Run the config's streams to their end, over a private broker unless the options say otherwise."""
     _make(places)
     with contextlib.ExitStack() as stack:
         broker = None
@@ -50,24 +99,15 @@ def replay(config: Config, options: Options, console: Console) -> int:
             config = config.model_copy(update={"broker": config.broker.model_copy(update={"url": broker.url})})
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tandem-")))
         run = stack.enter_context(ReplayRun(config, options, places, folder, console, broker=broker).started())
-        run.play(lengths)
+        with disturbing(run) as disturb:
+            run.play(lengths, disturb)
         run.stop()
         cpu_s = run.cpu_s() | ({"broker": broker.cpu_s} if broker else {})
-    if not places.ledger.exists():
-        return INTERRUPTED
-    interrupted, unmade = run.interrupted, None
-    try:
-        interrupted |= config.sink.compare and not make_compare_videos(places, console)
-    except StorageError as error:  # the report comes first
-        unmade = error
-    say_what_became(places, console)
-    report = Report.read(places, run.began_ns, cpu_s=cpu_s, peak_rss_bytes=run.peak_rss_bytes(), models=run.models())
-    report.show(console)
-    if options.report:
-        report.write(options.report)
-    if unmade and not interrupted:
-        raise unmade
-    return _verdict(report, console, interrupted=interrupted)
+    report = None
+    if places.ledger.exists():
+        peak = run.peak_rss_bytes()
+        report = Report.read(places, run.began_ns, cpu_s=cpu_s, peak_rss_bytes=peak, models=run.models())
+    return Played(report, run.interrupted, tuple(run.mended))
 
 
 def _verdict(report: Report, console: Console, *, interrupted: bool) -> int:
@@ -77,7 +117,7 @@ def _verdict(report: Report, console: Console, *, interrupted: bool) -> int:
     return 0 if report.balanced else 1
 
 
-def _checked(config: Config) -> dict[str, int | None]:
+def checked(config: Config) -> dict[str, int | None]:
     """Look at sources and miner before anything starts; returns each source's length in frames, where it has one."""
     make_miner(config.miner.name, config.miner.parameters, config.seed)
     lengths: dict[str, int | None] = {}
@@ -90,7 +130,7 @@ def _checked(config: Config) -> dict[str, int | None]:
     return lengths
 
 
-def _check_report(path: Path) -> None:
+def check_report(path: Path) -> None:
     """See now that the report can be written at the end."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +141,7 @@ def _check_report(path: Path) -> None:
         raise ConfigError("--report", f"{path} cannot be written ({wrong}): name another file")
 
 
-def _remove_earlier(config: Config, places: Places) -> None:
+def remove_earlier(config: Config, places: Places) -> None:
     """Remove what an earlier run wrote, whatever its streams were."""
     runs = [places]
     with contextlib.suppress(TandemError):  # a ledger that is missing or damaged names no streams

@@ -6,7 +6,7 @@ import contextlib
 import json
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -45,6 +45,9 @@ WORKER_STOP_S: Final = 5.0
 INTERRUPTED: Final = 130
 """The exit code after Ctrl-C."""
 
+BROKER: Final = "broker"
+"""What the private broker is called among the processes of a replay."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -81,7 +84,9 @@ class ReplayRun:
     """Starts the processes of one replay, follows them, and ends them.
 
     Attributes:
+        config: of this run.
         began_ns: when the frames began, since the epoch.
+        mended: what ended by itself and was started again.
     """
 
     def __init__(
@@ -94,8 +99,11 @@ class ReplayRun:
         *,
         broker: PrivateMosquitto | None,
     ) -> None:
-        self._config = config
+        self.config = config
+        self.mended: list[str] = []
         self._broker = broker
+        self._broker_starts = 1
+        self._killed: set[str] = set()
         self._options = options
         self._places = places
         self._folder = folder
@@ -140,17 +148,42 @@ class ReplayRun:
         """Whether somebody wants it to end."""
         return self._interrupts > 0
 
-    def play(self, lengths: Mapping[str, int | None]) -> None:
-        """Follow the streams until they are complete, or somebody interrupts."""
-        streams = tuple(self._config.streams)
+    def play(self, lengths: Mapping[str, int | None], disturb: Callable[[], None] = lambda: None) -> None:
+        """Follow the streams until they are complete, or somebody interrupts.
+
+        Args:
+            lengths: the frames of each source, where they are known.
+            disturb: called again and again meanwhile; it may ``kill``.
+        """
+        streams = tuple(self.config.streams)
         with ReplayProgress(self._console, lengths) as progress:
             while not self.interrupted and not self._watch.complete(streams):
                 self._watch.wait()
                 progress.show(self._watch.streams.values())
+                if not self._watch.complete(streams):
+                    disturb()
                 self._look_after_children()
         for stream, state in sorted(self._watch.streams.items()):
             if state.status is SourceStatus.ENDED and state.reason:
                 self._console.print(f"{stream}: {state.reason}", highlight=False, soft_wrap=True)
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """The names of the cloud workers."""
+        return tuple(self._workers)
+
+    def incarnation(self, name: str) -> str:
+        """Which start of the process ``name`` this is: a child or the private broker."""
+        return f"{name}-{self._broker_starts}" if name == BROKER else self._child_named(name).incarnation
+
+    def kill(self, name: str) -> None:
+        """End a process at once, as a power cut would, a child or the private broker; it is started again."""
+        if name == BROKER:
+            assert self._broker is not None  # noqa: S101 - who kills it has asked for one
+            self._broker.kill()
+        else:
+            self._child_named(name).kill()
+        self._killed.add(name)
 
     def stop(self) -> None:
         """Let the edge finish what is local, in the order of the chain, then end the workers."""
@@ -188,7 +221,7 @@ class ReplayRun:
             raise ConfigError("broker.url", f"no broker within {BROKER_S:g} s: {self._link.reason}")
         if self.interrupted:
             return
-        address = broker_address(self._config)
+        address = broker_address(self.config)
         self._console.print(f"broker at {address}; join with", highlight=False)
         watch = f"mosquitto_sub -h {address.host} -p {address.port} -t 'tandem/+/+/results'"
         self._console.print(f"  {watch}", highlight=False, soft_wrap=True)
@@ -204,7 +237,7 @@ class ReplayRun:
         self._watch.until(lambda: self.interrupted or bool(self._others()), RETAINED_S)
         self._watch.until(lambda: self.interrupted or not self._others() or self._others_are_alive(), REPEATED_S)
         if self._others_are_alive():
-            service, address = self._config.service, broker_address(self._config)
+            service, address = self.config.service, broker_address(self.config)
             raise ConfigError(
                 "service",
                 f"another replay runs as {service} on {address}: wait for its end, or give this one a service of its "
@@ -233,21 +266,20 @@ class ReplayRun:
         self._look_after_children()
 
     def _start_worker(self, name: str) -> None:
-        cloud = self._config.cloud.model_copy(update={"worker": name, "threads": self._threads(self._config.cloud)})
-        config = self._config.model_copy(update={"process": name, "cloud": cloud})
-        if name in self._workers:
-            self._spent_s[name] = self._spent_s.get(name, 0.0) + self._workers[name].cpu_s
+        cloud = self.config.cloud.model_copy(update={"worker": name, "threads": self._threads(self.config.cloud)})
+        config = self.config.model_copy(update={"process": name, "cloud": cloud})
         self._workers[name] = self._child(name, ["cloud"], config)
         self._workers[name].begin()
 
-    def _start_edge(self) -> None:
-        detector = self._config.detector.model_copy(update={"threads": self._threads(self._config.detector)})
-        config = self._config.model_copy(update={"detector": detector})
+    def _start_edge(self, only: str = "") -> None:
+        detector = self.config.detector.model_copy(update={"threads": self._threads(self.config.detector)})
+        config = self.config.model_copy(update={"detector": detector})
         groups = [(stage.value, [stage.value]) for stage in EDGE]
         if not self._options.split:
             groups = [("edge", [stage.value for stage in EDGE])]
         for name, stages in groups:
-            self._edge[name] = self._child(name, stages, config.model_copy(update={"process": name}))
+            if only in ("", name):
+                self._edge[name] = self._child(name, stages, config.model_copy(update={"process": name}))
 
     def _begin(self) -> None:
         self._watch.forget_streams()
@@ -268,23 +300,45 @@ class ReplayRun:
     def _children(self) -> list[Child]:
         return [*self._edge.values(), *self._workers.values()]
 
+    def _child_named(self, name: str) -> Child:
+        return (self._edge | self._workers)[name]
+
     def _failed(self) -> bool:
         return any(child.ended() for child in self._children())
 
     def _look_after_children(self) -> None:
-        """A worker that was warm and died is started again, and so is the broker; any other end is the replay's."""
+        """What ``kill`` ended is started again, and a worker that was warm and the broker always; any other end is the
+        replay's.
+        """
         if self.interrupted:
             return
         if self._broker and not self._broker.running:
-            self._console.print("the broker ended; it is started again")
+            self._say_mended(BROKER, "the broker ended; it is started again")
             self._broker.restart()
+            self._broker_starts += 1
         for child in self._children():
             if not child.ended():
                 continue
-            if child.exit_code == 2 or child.name in self._edge or not self._is_warm(child):
+            if child.name not in self._killed and (
+                child.exit_code == 2 or child.name in self._edge or not self._is_warm(child)
+            ):
                 raise _failure(child)
-            self._console.print(f"{child.name} {child.ending}; it is started again")
-            self._start_worker(child.name)
+            self._say_mended(child.name, f"{child.name} {child.ending}; it is started again")
+            self._spent_s[child.name] = self._spent_s.get(child.name, 0.0) + child.cpu_s
+            self._start_again(child.name)
+
+    def _start_again(self, name: str) -> None:
+        if name in self._workers:
+            self._start_worker(name)
+        else:
+            self._start_edge(name)
+            self._edge[name].begin()
+
+    def _say_mended(self, name: str, text: str) -> None:
+        if name not in self._killed:
+            self.mended.append(name)
+            self._console.print(text)
+        self._killed.discard(name)
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         del number, frame

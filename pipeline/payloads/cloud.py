@@ -81,6 +81,7 @@ class CloudAnswerPayload(Payload[CloudAnswer]):
     model: Name
     reason: Text
     steps_ms: Milliseconds
+    wait_s: Seconds
 
     @classmethod
     def of(cls, message: CloudAnswer, now_s: float) -> Self:  # noqa: ARG003 - an answer has no age
@@ -96,6 +97,7 @@ class CloudAnswerPayload(Payload[CloudAnswer]):
             model=message.model,
             reason=message.reason,
             steps_ms=dict(message.steps_ms),
+            wait_s=message.wait_s,
         )
 
     def message(self, now_s: float) -> CloudAnswer:  # noqa: ARG002 - an answer has no age
@@ -110,4 +112,5 @@ class CloudAnswerPayload(Payload[CloudAnswer]):
             self.model,
             self.reason,
             self.steps_ms,
+            self.wait_s,
         )

@@ -53,8 +53,8 @@ def drawn_rows(detections: Detections, height: int, width: int) -> Iterator[tupl
     """The first pixel row that each box is drawn on, and the one after its last, in a picture of this size."""
     for mark in _marks(detections, height, width):
         edge = mark.line + mark.stroke + 1
-        top = min(mark.top, mark.field_bottom - mark.field_height) - edge
-        bottom = max(mark.bottom, mark.field_bottom) + edge + 1
+        top = min(mark.top, mark.bottom, mark.field_bottom - mark.field_height) - edge
+        bottom = max(mark.top, mark.bottom, mark.field_bottom) + edge + 1
         if top < height and bottom > 0:
             yield max(0, top), min(height, bottom)
 

@@ -17,7 +17,10 @@ _CLOSE: Final = 2
 
 
 def draw_jpeg(image: Image, detections: Detections, quality: int, *, encoded: bool) -> bytes:
-    """A picture with boxes, as JPEG of ``quality``: the same bytes as drawing on its pixels and encoding it all.
+    """A picture with boxes, as JPEG of ``quality``.
+
+    Where the picture has pixels of its own, these are the bytes that drawing on them and encoding it all gives. Of one
+    that came as JPEG, the rows without a box stay as they came, if it has our form and ``quality``.
 
     Args:
         image: left as it is.

@@ -106,6 +106,14 @@ def test_the_replays_shown_run(line: str, folder: Path, mosquitto: str) -> None:
 
 
 @pytest.mark.mosquitto
+@pytest.mark.parametrize("line", commands("tandem drill"))
+def test_the_drill_shown_runs(line: str, folder: Path, mosquitto: str) -> None:
+    done = shell(line, folder)
+    assert "pictures and ledger: identical" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == ("was never killed" in done.stdout)  # the clip is short
+
+
+@pytest.mark.mosquitto
 def test_the_demo_output_shown_has_the_lines_of_a_replay(folder: Path, mosquitto: str) -> None:
     (shown,) = blocks("text")
     done = shell("tandem replay site.mp4 --out shown --every 2", folder)

@@ -64,8 +64,8 @@ WRITES: Final = {
     },
 }
 READS: Final = {
-    "gateway": of("gate") | {"tandem/helmet/gate"} | ANNOUNCEMENTS,
-    "yardside": of("yard") | ANNOUNCEMENTS,
+    "gateway": of("gate") | {"tandem/helmet/gate"} | ANNOUNCEMENTS | STAGES,
+    "yardside": of("yard") | ANNOUNCEMENTS | STAGES,
     "guest": both("results", "stored", "state"),
     **{worker: both(f"hard/{worker}") for worker in WORKERS},
 }

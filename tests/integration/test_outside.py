@@ -141,7 +141,7 @@ class TestPages:
     def test_clients_that_say_nothing_are_bounded_and_do_not_last(
         self, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("pipeline.app.http._Handler.timeout", 0.2)
+        monkeypatch.setattr("pipeline.app.http.PATIENCE_S", 0.2)
         port = outside(stack).port
         idle = [
             stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S))
@@ -152,6 +152,15 @@ class TestPages:
         assert sum(thread.name.endswith("(process_request_thread)") for thread in threading.enumerate()) <= AT_ONCE
         assert [one.recv(1) for one in idle[:AT_ONCE]] == [b""] * AT_ONCE
         until(lambda: _answers(port))
+
+    def test_a_client_that_says_little_at_a_time_does_not_last(
+        self, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("pipeline.app.http.PATIENCE_S", 0.5)
+        slow = socket.create_connection(("127.0.0.1", outside(stack).port), timeout=PATIENCE_S)
+        stack.enter_context(slow)
+        with pytest.raises(ConnectionError):
+            until(lambda: slow.send(b"G") == 0)
 
     def test_a_page_that_fails_takes_nothing_with_it(
         self, stack: ExitStack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

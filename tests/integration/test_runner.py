@@ -33,7 +33,7 @@ from pipeline.messages import (
     Undeliverable,
     WireMessage,
 )
-from pipeline.runner import TICK_LATE_S, Runner
+from pipeline.runner import ELSEWHERE, MOST_TOPICS, TICK_LATE_S, Runner
 from pipeline.stage import Clock, StageName
 from tests.examples import (
     SERVICE,
@@ -57,7 +57,11 @@ Answer = Callable[[Message], Iterable[Message]]
 
 
 class Toy:
-    """A stage that notes what it gets, and answers as it is told."""
+    """A stage that notes what it gets, and answers as it is told.
+
+    Attributes:
+        met: the words on processes, which reach an uplink besides all else.
+    """
 
     def __init__(
         self,
@@ -73,9 +77,13 @@ class Toy:
         self.answer = answer
         self._wakes_again = wakes_again
         self._seen: queue.Queue[Message] = queue.Queue()
+        self.met: list[StageState] = []
 
     def process(self, message: Message) -> Iterable[Message]:
         """Note it and answer it."""
+        if isinstance(message, StageState):
+            self.met.append(message)
+            return
         if isinstance(message, Tick) and not self._wakes_again:
             self.wakes_at_s = math.inf
         self._seen.put(message)
@@ -254,6 +262,20 @@ class TestRoutes:
         assert comparable(uplink.next())["worker"] == "w"
         assert uplink.seen() == []
 
+    def test_an_uplink_hears_that_a_process_is_there_and_that_it_died(
+        self, hosting: Hosting, broker: MemoryBroker
+    ) -> None:
+        uplink = Toy()
+        hosting({StageName.UPLINK: uplink})
+        worker = stage_state("worker", streams=())
+        link = broker.link("worker")
+        will = wire.encode(SERVICE, replace(worker, online=False), 0.0)
+        link.start([], LinkEvents(lambda *_: None, lambda: None, lambda _: None), will)
+        link.publish(wire.encode(SERVICE, worker, 0.0))
+        assert wait(lambda: [met for met in uplink.met if met == worker])
+        link.kill()
+        assert wait(lambda: [met for met in uplink.met if met == replace(worker, online=False)])
+
     def test_a_reader_hears_of_its_own_stream_alone(self, broker: MemoryBroker) -> None:
         gate, yard = Toy(), Toy()
         runner = Runner(SERVICE, stage_state("edge", streams=("gate", "yard")), broker.link("edge"))
@@ -356,6 +378,17 @@ class TestBadMessages:
         runner = hosting({StageName.DETECTOR: Toy(half), StageName.MINER: miner})
         runner.deliver(StageName.DETECTOR, frame())
         assert getattr(miner.next(), "id", None) == detected().id
+
+    def test_topics_that_others_make_up_do_not_fill_the_memory(self, hosting: Hosting, broker: MemoryBroker) -> None:
+        runner = hosting({StageName.UPLINK: Toy()})
+        packet = wire.encode(SERVICE, worker_state(), 100.0)
+        link = listener_link(broker)
+        for number in range(MOST_TOPICS + 5):
+            link.publish(replace(packet, topic=f"tandem/helmet/workers/w{number}", payload=b"junk"))
+        broker.settle()
+        assert runner.dropped.total() == MOST_TOPICS + 5
+        assert len(runner.dropped) == MOST_TOPICS + 1
+        assert runner.dropped[ELSEWHERE] == 5
 
     def test_malformed_packets_are_counted_by_topic_and_logged_once(
         self, hosting: Hosting, broker: MemoryBroker

@@ -1,6 +1,6 @@
 """What stands at the rim of the simulated pipeline: pictures, models, a ledger and outputs, all in memory.
 
-Every picture and every answer has its frame's number in it, so that a mix-up shows.
+Every picture and every answer has the picture's number in it, so that a mix-up shows.
 """
 
 from __future__ import annotations
@@ -17,69 +17,32 @@ from pipeline.errors import StorageError
 from pipeline.image import Image
 from pipeline.messages import ReaderProgress, Result, Resume, UplinkProgress
 from pipeline.model import Counts, Detections, Ending, FrameId, Tally
-from stages.outbox import Changes, MemoryOutbox
+from stages.outbox import Changes, MemoryOutbox, Waiting
 from stages.sink_stores import Kept, Written
-from stages.source import Ended, Passed, Picture, Wanted, every_frame
 
 NAMES = ("edge", "cloud")
-_SEQ_OF: dict[bytes, int] = {}
+_NUMBER_OF: dict[bytes, int] = {}
 
 
 @lru_cache(maxsize=4096)
-def jpeg(seq: int, size: int = 8) -> bytes:
-    """The picture of a frame: ``size`` squared pixels of noise, the same in every run."""
-    pixels = np.random.default_rng(seq).integers(0, 256, (size, size, 3), np.uint8)
+def jpeg(number: int, size: int) -> bytes:
+    """A picture with a number: ``size`` squared pixels of noise, the same in every run."""
+    pixels = np.random.default_rng(number).integers(0, 256, (size, size, 3), np.uint8)
     data = cv2.imencode(".jpg", pixels)[1].tobytes()
-    _SEQ_OF[data] = seq
+    _NUMBER_OF[data] = number
     return data
 
 
-def seq_of(image: Image) -> int:
-    """The number of the frame that this picture was taken of."""
-    return _SEQ_OF[image.jpeg]
+def number_of(image: Image) -> int:
+    """The number of this picture."""
+    return _NUMBER_OF[image.jpeg]
 
 
 @lru_cache(maxsize=4096)
-def boxes(seq: int, label: int) -> Detections:
-    """What a model sees in frame ``seq``: one box at ``seq``, of class ``edge`` (0) or ``cloud`` (1)."""
-    corners = np.array([[seq, 0, seq + 1, 1]], np.float32)
+def boxes(number: int, label: int) -> Detections:
+    """What a model sees in a picture: one box at its number, of class ``edge`` (0) or ``cloud`` (1)."""
+    corners = np.array([[number, 0, number + 1, 1]], np.float32)
     return Detections(corners, np.array([0.5], np.float32), np.array([label], np.int32), NAMES)
-
-
-@dataclass
-class Clip:
-    """A video file of ``frames`` frames, of which every ``every``-th is sampled; ``fps`` counts sampled ones."""
-
-    frames: int
-    every: int
-    fps: float | None
-    large: frozenset[int] = frozenset()
-    live: bool = False
-    name: str = "clip.mp4"
-    length: int | None = None
-    seq: int = 0
-    wanted: Wanted = every_frame
-
-    def open(self, first_seq: int = 1, wanted: Wanted = every_frame) -> None:
-        assert first_seq == 1, "a file is read from its beginning"
-        self.seq, self.wanted = 0, wanted
-
-    def read(self) -> Picture | Passed | Ended | None:
-        skipped = done = 0
-        while self.seq < self.frames:
-            self.seq += 1
-            if (self.seq - 1) % self.every:
-                skipped += 1
-            elif not self.wanted(self.seq):
-                done += 1
-            else:
-                image = Image(jpeg=jpeg(self.seq, 64 if self.seq in self.large else 8))
-                media_s = (self.seq - 1) / self.every / (self.fps or 1)
-                return Picture(self.seq, image, self.seq * 10**9, media_s, 0.0, Passed(skipped, done=done))
-        return Ended(Passed(skipped, done=done), "")
-
-    def close(self) -> None:
-        self.seq = self.frames
 
 
 class LittleModel:
@@ -88,7 +51,7 @@ class LittleModel:
     model = "little"
 
     def detect(self, image: Image) -> Detections:
-        return boxes(seq_of(image), 0)
+        return boxes(number_of(image), 0)
 
 
 @dataclass
@@ -111,7 +74,9 @@ class MemoryLedger:
         ended: how often a revision 2 was.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, full: Callable[[], bool]) -> None:
+        """Commit nothing while ``full``."""
+        self._full = full
         self.added: Counter[FrameId] = Counter()
         self.ended: Counter[FrameId] = Counter()
         self._committed: defaultdict[str, Account] = defaultdict(Account)
@@ -185,6 +150,8 @@ class MemoryLedger:
         return sum(results[-1].upload_bytes for results in self.results(stream).values())
 
     def commit(self) -> None:
+        if self._full() and (self._new or self._accounts != self._committed):
+            raise StorageError("the disk is full")
         self._committed = defaultdict(Account, {name: account.copy() for name, account in self._accounts.items()})
         for counter, frame in self._new:
             counter[frame] += 1
@@ -211,6 +178,10 @@ class FillingOutbox(MemoryOutbox):
         super().__init__()
         self._full = full
 
+    def kept(self, frame: FrameId) -> Waiting | None:
+        """What there is of a frame."""
+        return self._kept.get(frame)
+
     def write(self, changes: Changes) -> None:
         if self._full():
             raise StorageError("the disk is full")
@@ -222,32 +193,36 @@ class MemoryOutputs:
 
     Attributes:
         writes: the boxes that were written, by frame and revision.
+        pictures: the number of the picture that was last written, by frame.
     """
 
-    def __init__(self, full: Callable[[], bool]) -> None:
-        """Take nothing while ``full``."""
+    def __init__(self, full: Callable[[], bool], seq_of: Callable[[int], int]) -> None:
+        """Take nothing while ``full``; ``seq_of`` says of which frame a picture is, by its number."""
         self.writes: defaultdict[tuple[FrameId, int], list[Result]] = defaultdict(list)
-        self._full = full
+        self.pictures: dict[FrameId, int] = {}
+        self._full, self._seq_of = full, seq_of
 
     def edge(self, result: Result, image: Image) -> Written:
-        assert seq_of(image) == result.id.seq, "the picture is another frame's"
+        number = number_of(image)
+        assert self._seq_of(number) == result.id.seq, "the picture is another frame's"
         assert result.revision == 1
-        self._write(result)
+        self._write(result, number)
         return Written(("all", "hard_edge", "dataset") if result.verdict.hard else ("all",))
 
     def cloud(self, result: Result, before: tuple[str, ...]) -> Written:
         assert before == ("all", "hard_edge", "dataset"), "revision 1 has not been written"
-        self._write(result)
+        self._write(result, self.pictures[result.id])
         return Written(("all",))
 
     def paths(self, frame: FrameId, files: tuple[str, ...]) -> Mapping[str, str]:
         return {folder: f"{folder}/{frame.seq}.jpeg" for folder in files}
 
-    def _write(self, result: Result) -> None:
+    def _write(self, result: Result, number: int) -> None:
         if self._full():
             raise StorageError("the disk is full")
         label = 1 if result.ending is Ending.CLOUD else 0
-        seen = boxes(result.id.seq, label)
-        assert np.array_equal(result.detections.boxes, seen.boxes), "the boxes are another frame's"
+        seen = boxes(number, label)
+        assert np.array_equal(result.detections.boxes, seen.boxes), "the boxes are another picture's"
         assert result.detections.labels.tolist() == [label], "the boxes are another model's"
+        self.pictures[result.id] = number
         self.writes[result.id, result.revision].append(replace(result, latency_ms=0.0, steps_ms={}))

@@ -5,12 +5,32 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 WORKER = "worker"
 """Workers are called ``worker-0``, ``worker-1`` and so on."""
 
 CHAIN = ("reader", "detector", "miner", "uplink", "sink")
 """The processes of the edge where each stage has one of its own."""
+
+
+class Shape(StrEnum):
+    """What reads, and in how many processes the edge runs."""
+
+    EDGE_GROUP = "edge-group"
+    SPLIT = "split"
+    CAMERA = "camera"
+    CAMERA_SPLIT = "camera-split"
+
+    @property
+    def split(self) -> bool:
+        """Whether every stage of the edge is a process of its own."""
+        return self in {Shape.SPLIT, Shape.CAMERA_SPLIT}
+
+    @property
+    def live(self) -> bool:
+        """Whether the source is a camera, which cannot be read again."""
+        return self in {Shape.CAMERA, Shape.CAMERA_SPLIT}
 
 
 class Fault(StrEnum):
@@ -20,11 +40,16 @@ class Fault(StrEnum):
     DOUBLING = "doubling"
     DELAY = "delay"
     CUT = "cut"
+    LINK_BREAKS = "link-breaks"
+    BROKER_GONE = "broker-gone"
+    BROKER_WIPED = "broker-wiped"
     WORKER_DEATH = "worker-death"
     WORKER_LEAVES = "worker-leaves"
     WORKER_WEDGED = "worker-wedged"
     WORKER_STALLED = "worker-stalled"
     EDGE_DEATH = "edge-death"
+    EDGE_WEDGED = "edge-wedged"
+    CAMERA_LOST = "camera-lost"
     DISK_FULL = "disk-full"
     POISON = "poison"
     DAMAGED = "damaged"
@@ -36,6 +61,9 @@ OF_MESSAGES = (Fault.LOSS, Fault.DOUBLING, Fault.DELAY)
 
 OF_FRAMES = (Fault.POISON, Fault.DAMAGED, Fault.TOO_LARGE)
 """These belong to single frames and never end: a worker dies of it, it answers with an error, no packet holds it."""
+
+LEAST_KINDS: Final = 3
+"""A schedule has at least so many kinds of faults."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +81,7 @@ class Schedule:
     """One simulated run. The same seed draws the same one.
 
     Attributes:
-        split: whether every stage of the edge is a process of its own.
+        shape: what reads, and in which processes.
         frames: how many are sampled.
         every: how many source frames there are for each of them.
         fps: how many sampled frames come a second.
@@ -65,7 +93,7 @@ class Schedule:
     """
 
     seed: int
-    split: bool
+    shape: Shape
     frames: int
     every: int
     fps: float
@@ -94,10 +122,13 @@ class Schedule:
         return frozenset((*found, *(event.fault for event in self.events), *self.bad.values()))
 
     @classmethod
-    def of(cls, seed: int, *, split: bool, kinds: tuple[Fault, ...] = tuple(Fault)) -> Schedule:
-        """Draw a schedule with at least three of these kinds of faults."""
-        draw = random.Random(f"schedule/{seed}/{split}")
-        chosen = set(draw.sample(kinds, draw.randint(min(3, len(kinds)), min(7, len(kinds)))))
+    def of(cls, seed: int, shape: Shape, kinds: tuple[Fault, ...] = tuple(Fault)) -> Schedule:
+        """Draw a schedule with at least ``LEAST_KINDS`` of these kinds of faults, as far as there are so many."""
+        draw = random.Random(f"schedule/{seed}/{shape}")
+        split = shape.split
+        there = [kind for kind in kinds if shape.live or kind is not Fault.CAMERA_LOST]
+        least, most = min(LEAST_KINDS + 1, len(there)), min(8, len(there))
+        chosen = set(draw.sample(there, draw.randint(least, most)))
         frames, every, fps = draw.randint(30, 40), draw.choice((1, 3)), draw.choice((1.0, 2.0, 5.0, 20.0))
         calm_s = frames / fps + draw.uniform(5, 20)
         workers = draw.choice((1, 1, 2, 3))
@@ -105,13 +136,14 @@ class Schedule:
         names = [f"{WORKER}-{i}" for i in range(workers)]
         events: list[Event] = []
         for fault in sorted(chosen.difference(OF_MESSAGES, OF_FRAMES)):
-            events += [_event(fault, draw, calm_s, names, split=split) for _ in range(draw.randint(1, 3))]
+            often = draw.randint(2, 5) if split and fault is Fault.EDGE_DEATH else draw.randint(1, 3)
+            events += [_event(fault, draw, calm_s, names, split=split) for _ in range(often)]
         bad: dict[int, Fault] = {}
         for fault in sorted(chosen.intersection(OF_FRAMES)):
             bad.update({1 + every * draw.randrange(frames): fault for _ in range(draw.randint(1, 2))})
         return cls(
             seed=seed,
-            split=split,
+            shape=shape,
             frames=frames,
             every=every,
             fps=fps,
@@ -135,14 +167,23 @@ class Schedule:
 
 
 def _event(fault: Fault, draw: random.Random, calm_s: float, workers: list[str], *, split: bool) -> Event:
-    process = draw.choice(workers)
     for_s = draw.choice((0.2, 3.0, 8.0, 20.0))
-    if fault is Fault.EDGE_DEATH:
-        process = draw.choice(CHAIN) if split else "edge"
-    elif fault is Fault.DISK_FULL:
-        process = "sink"
-    elif fault is Fault.CUT and split:
-        process = draw.choice((process, *CHAIN))
+    edge = draw.choice(CHAIN) if split else "edge"
+    process = draw.choice(workers)
+    if fault in {Fault.EDGE_DEATH, Fault.EDGE_WEDGED}:
+        process = edge
+    elif fault in {Fault.CUT, Fault.LINK_BREAKS}:
+        process = draw.choice((process, edge))
+    elif fault in _ELSEWHERE:
+        process = _ELSEWHERE[fault]
     elif fault is Fault.WORKER_STALLED:
         for_s = draw.choice((5.0, 80.0))
     return Event(draw.uniform(0.0, calm_s), fault, process, for_s)
+
+
+_ELSEWHERE: Final = {
+    Fault.BROKER_GONE: "broker",
+    Fault.BROKER_WIPED: "broker",
+    Fault.CAMERA_LOST: "camera",
+    Fault.DISK_FULL: "disk",
+}

@@ -1,6 +1,6 @@
 """The whole pipeline on a clock of its own: the real stages, hosted as the runner hosts them, in simulated processes.
 
-``World(Schedule.of(seed, split=False)).run()`` drives one schedule to its end. Nothing in it depends on real time or on
+``World(Schedule.of(seed, shape)).run()`` drives one schedule to its end. Nothing in it depends on real time or on
 anything but the seed, so a run that fails fails again.
 """
 
@@ -12,126 +12,41 @@ import math
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
-from pipeline.errors import DropMessage
-from pipeline.messages import Drain, HardExample, Inferred, Message, Result, SourceStatus, StageState, State, Tick
-from pipeline.model import Counts, FrameId
-from pipeline.routes import filters
-from pipeline.runner import Host, Runner
+from pipeline.messages import Drain, Message, Result, SourceStatus, State
 from pipeline.stage import Stage, StageName
 from stages.cloud import Cloud
 from stages.detector import DetectorStage
 from stages.intake import Pace
+from stages.ledger import SqliteLedger
 from stages.miner import MinerStage
 from stages.mining.by_chance import Random
 from stages.reader import Reader
 from stages.sink import LedgerStore, Sink
 from stages.uplink import Uplink
-from tests.simulation.doubles import Clip, FillingOutbox, LittleModel, MemoryLedger, MemoryOutputs, boxes, seq_of
+from tests.simulation.doubles import FillingOutbox, LittleModel, MemoryLedger, MemoryOutputs
 from tests.simulation.faults import CHAIN, WORKER, Event, Fault, Schedule
-from tests.simulation.network import Network, SimulatedLink
+from tests.simulation.network import Network
+from tests.simulation.process import STREAM, Process, SlowModel
+from tests.simulation.sources import Camera, Clip
 
-SERVICE: Final = "helmet"
-STREAM: Final = "gate"
 START_S: Final = 1000.0
-PAUSE_S: Final = 0.02
-"""A process that has run does not tick again for so long, or a reader would read on and on at one moment."""
 
 AFTERMATH_S: Final = 30.0
 """So long the world goes on when all has ended, for what is still under way."""
 
 
-class Process:
-    """A process: its stages behind the routing of a real ``Runner``, one step at a time."""
-
-    def __init__(self, world: World, name: str, incarnation: str, stages: Mapping[StageName, Stage]) -> None:
-        self.world, self.name, self.alive = world, name, True
-        self.state = StageState(name, incarnation, tuple(stages), (STREAM,), (), online=True, unsent=0, refused=0)
-        worker = name if StageName.CLOUD in stages else ""
-        self.runner = Runner(SERVICE, self.state, SimulatedLink(world.network, name), worker=worker, clock=world.now)
-        for stage_name, stage in stages.items():
-            self.runner.add(stage_name, stage, STREAM if stage_name is StageName.READER else "")
-        self.stages = stages
-        self.filters = filters(SERVICE, frozenset(stages), (STREAM,), worker)
-        self.steps_left = math.inf
-        self.wedged_until_s = 0.0
-        self.runs_at_s = world.now()
-
-    @property
-    def hosts(self) -> list[Host]:
-        return self.runner._hosts
-
-    def receive(self, topic: str, payload: bytes) -> None:
-        """Take a message from the network."""
-        self.runner._received(topic, payload)
-        self.runs_at_s = max(self.world.now(), self.wedged_until_s)
-
-    def deliver(self, message: Message) -> None:
-        """Take a message for the worker that did not come over the network."""
-        self.runner.deliver(StageName.CLOUD, message)
-        self.runs_at_s = max(self.world.now(), self.wedged_until_s)
-
-    def wedge(self, for_s: float) -> None:
-        """Do nothing for a while; what comes meanwhile waits."""
-        self.wedged_until_s = self.world.now() + for_s
-        self.runs_at_s = max(self.runs_at_s, self.wedged_until_s)
-
-    def run(self) -> None:
-        """Handle all that is here in some order, then tick each stage that wants it once."""
-        ticked: set[StageName] = set()
-        now_s = self.world.now()
-        while self.alive:
-            ready = [host for host in self.hosts if not host.inbox.empty()]
-            if ready:
-                host = ready[0] if len(ready) == 1 else self.world.draw.choice(ready)
-                self._step(host, host.inbox.get_nowait())
-                continue
-            due = [host for host in self.hosts if host.name not in ticked and host.stage.wakes_at_s <= now_s]
-            if not due:
-                break
-            ticked.add(due[0].name)
-            self._step(due[0], Tick(now_s))
-        self.runs_at_s = max(now_s + PAUSE_S, min(host.stage.wakes_at_s for host in self.hosts))
-
-    def _step(self, host: Host, message: Message | None) -> None:
-        assert message is not None
-        try:
-            for follows in host.stage.process(message):
-                self.steps_left -= 1
-                if self.steps_left < 0:
-                    self.world.kill(self)
-                    return
-                self.world.sent(follows)
-                self.runner._dispatch(follows, host)
-        except DropMessage as error:
-            raise AssertionError(f"{host.name} dropped {message}: {error}") from error
-
-
-class SlowModel:
-    """The big model: it takes its time, dies of poison, and finds some pictures damaged."""
-
-    model = "big"
-    provider = "CPU"
-
-    def __init__(self, world: World, worker: str) -> None:
-        self._world, self._worker = world, worker
-
-    def start(self, example: HardExample) -> None:
-        world, process = self._world, self._world.processes[self._worker]
-        bad = world.schedule.bad.get(example.id.seq)
-        done = Inferred(example, boxes(seq_of(example.image), 1), "", {})
-        if bad is not Fault.DAMAGED:
-            world.inferred[process.state.incarnation, example.id] += 1
-        else:
-            done = Inferred(example, None, "the picture is damaged", {})
-        took_s = world.schedule.service_s * world.draw.uniform(0.5, 1.5)
-        ends_s = max(world.now(), world.stalled_until_s[self._worker]) + took_s - world.now()
-        if bad is Fault.POISON:
-            world.later(ends_s, lambda: world.kill(process))
-        else:
-            world.later(ends_s, lambda: process.deliver(done))
+@cache
+def _empty_ledger() -> bytes:
+    """A ledger without streams; to make each anew would cost a quarter of a run."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.sqlite"
+        SqliteLedger(path, "the simulation").close()
+        return path.read_bytes()
 
 
 class World:
@@ -141,29 +56,38 @@ class World:
         published: the public results, in the order in which they were sent.
         states: what the sink said of the stream.
         deaths: how often a process of this name has died.
-        inferred: how often each incarnation of a worker looked at each frame.
+        struck: how often each fault of a process has happened.
+        inferred: how often each incarnation of a worker looked at each picture.
         ledger: it survives its process.
         outputs: the same.
+        camera: it knows what it has given to whom.
     """
 
-    def __init__(self, schedule: Schedule, ledger: LedgerStore | None = None) -> None:
+    def __init__(self, schedule: Schedule, path: Path | None = None) -> None:
+        """Make a world for ``schedule``, with the real ledger at ``path``, or one in memory."""
         self.schedule = schedule
         self.draw = random.Random(f"world/{schedule.seed}")
+        self._listen: Callable[[World, Message], None] = lambda _world, _message: None
         self.published: list[Result] = []
         self.states: list[State] = []
         self.deaths: Counter[str] = Counter()
-        self.inferred: Counter[tuple[str, FrameId]] = Counter()
+        self.struck: Counter[Fault] = Counter()
+        self.inferred: Counter[tuple[str, int]] = Counter()
         self.stalled_until_s: defaultdict[str, float] = defaultdict(float)
         self.processes: dict[str, Process] = {}
-        self.outputs = MemoryOutputs(lambda: self.now() < self._full_until_s)
-        self.ledger = ledger or MemoryLedger()
-        self.outbox = self._new_outbox()
         self._full_until_s = 0.0
         self._now_s = START_S
         self._order = itertools.count()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self.outputs = MemoryOutputs(self._full, self._seq_of)
+        self.ledger: LedgerStore = self._opened(path) if path else MemoryLedger(self._full)
+        self.outbox = FillingOutbox(self._full)
         # the schedule counts from 0
         self.network = Network(schedule, lambda: self._now_s - START_S, self.later)
+        large = frozenset(seq for seq, fault in schedule.bad.items() if fault is Fault.TOO_LARGE)
+        frames = schedule.frames * schedule.every
+        self._clip = partial(Clip, frames, schedule.every, schedule.fps, large, self._met_large)
+        self.camera = Camera(self.now, frames, schedule.every, schedule.fps, large, self._met_large)
 
     def now(self) -> float:
         """The monotonic clock of every process."""
@@ -173,13 +97,18 @@ class World:
         """Do something in ``delay_s`` seconds."""
         heapq.heappush(self._events, (self._now_s + delay_s, next(self._order), action))
 
-    def run(self, check: Callable[[Process], None] = lambda _: None) -> None:
-        """Live through the schedule, until everything has ended; ``check`` looks at each process that has run.
+    def run(self, check: Callable[[Process], None], listen: Callable[[World, Message], None]) -> None:
+        """Live through the schedule, until everything has ended.
+
+        Args:
+            check: looks at each process in which something has happened.
+            listen: hears what stages say, as they say it.
 
         Raises:
             AssertionError: it does not end.
         """
-        for name in ("edge",) if not self.schedule.split else CHAIN:
+        self._listen = listen
+        for name in ("edge",) if not self.schedule.shape.split else CHAIN:
             self.start(name)
         for i in range(self.schedule.workers):
             self.start(f"{WORKER}-{i}")
@@ -194,20 +123,36 @@ class World:
         self._until(lambda: self._now_s >= until_s, until_s + 60, check)
 
     @property
+    def faults(self) -> frozenset[Fault]:
+        """The kinds of faults that have happened."""
+        return frozenset(fault for fault, often in (self.struck + self.network.struck).items() if often)
+
+    @property
     def ended(self) -> bool:
-        """Whether faults are over, the sink has said that the stream has ended, and the uplink knows it all stored."""
-        last, uplink = self.states[-1] if self.states else None, self.stage(StageName.UPLINK)
+        """Whether faults are over, everybody knows that the stream has ended, and the uplink knows it all stored."""
+        uplink = self.stage(StageName.UPLINK)
         return (
             self._now_s >= START_S + self.schedule.calm_s
-            and last is not None
-            and last.status is SourceStatus.ENDED
-            and last.tally.pending == 0
+            and (self._camera_stopped if self.schedule.shape.live else self._clip_ended)
             and isinstance(uplink, Uplink)
             and not uplink._held
         )
 
+    @property
+    def _clip_ended(self) -> bool:
+        last = self.states[-1] if self.states else None
+        return last is not None and last.status is SourceStatus.ENDED and last.tally.pending == 0
+
+    @property
+    def _camera_stopped(self) -> bool:
+        """A reader that is stopped says so once, and that may be lost."""
+        reader = self.stage(StageName.READER)
+        stopped = reader is not None and reader.drained and self.camera.over
+        return stopped and self.ledger.tally(STREAM).pending == 0
+
     def sent(self, message: Message) -> None:
         """See what a stage has said."""
+        self._listen(self, message)
         if isinstance(message, Result):
             self.published.append(message)
         elif isinstance(message, State):
@@ -220,9 +165,7 @@ class World:
     def start(self, name: str) -> None:
         """Start a process, for the first time or again."""
         incarnation = f"{name}-{self.deaths[name]}"
-        process = Process(self, name, incarnation, self._stages(name, incarnation))
-        self.processes[name] = process
-        self.network.join(process)
+        self.processes[name] = Process(self, name, incarnation, self._stages(name, incarnation))
 
     def kill(self, process: Process) -> None:
         """End a process without a goodbye; it comes back soon."""
@@ -230,8 +173,9 @@ class World:
             return
         process.alive = False
         self.deaths[process.name] += 1
+        self.network.died(process.name)
         if StageName.SINK in process.stages:
-            self.ledger.rollback()
+            self.ledger = self._reopen(self.ledger)
         self.later(self.draw.choice((0.1, 2.0, 10.0)), lambda: self.start(process.name))
 
     def _until(self, over: Callable[[], bool], latest_s: float, check: Callable[[Process], None]) -> None:
@@ -243,35 +187,98 @@ class World:
             while self._events and self._events[0][0] <= self._now_s:
                 heapq.heappop(self._events)[2]()
             for process in list(self.processes.values()):
-                if process.alive and process.runs_at_s <= self._now_s:
-                    process.run()
+                if process.alive and process.runs_at_s <= self._now_s and process.run():
                     check(process)
 
     def _happen(self, event: Event) -> None:
-        process = self.processes[event.process] if event.process in self.processes else self.processes["edge"]
+        process = self.processes.get(event.process)
+        if process is None:
+            self._happen_around(event)
+        elif not process.alive:
+            return
+        elif event.fault is Fault.EDGE_DEATH:
+            process.steps_left = self.draw.randrange(20)
+            return
+        else:
+            self._happen_to(process, event)
+        self.struck[event.fault] += 1
+
+    def _happen_around(self, event: Event) -> None:
         match event.fault:
-            case Fault.EDGE_DEATH:
-                process.steps_left = self.draw.randrange(20)
+            case Fault.BROKER_GONE | Fault.BROKER_WIPED:
+                self.network.gone(event.for_s, wiped=event.fault is Fault.BROKER_WIPED)
+            case Fault.CAMERA_LOST:
+                self.camera.lose(event.for_s)
+            case Fault.DISK_FULL:
+                self._full_until_s = self._now_s + event.for_s
+            case _:
+                raise AssertionError(f"nobody knows {event}")
+
+    def _happen_to(self, process: Process, event: Event) -> None:
+        match event.fault:
             case Fault.WORKER_DEATH:
                 self.kill(process)
             case Fault.WORKER_LEAVES:
                 self._leave(process)
-            case Fault.WORKER_WEDGED:
+            case Fault.WORKER_WEDGED | Fault.EDGE_WEDGED:
                 process.wedge(event.for_s)
+                self.network.wedged(process.name, event.for_s)
             case Fault.WORKER_STALLED:
-                self.stalled_until_s[event.process] = self._now_s + event.for_s
+                self.stalled_until_s[process.name] = self._now_s + event.for_s
             case Fault.CUT:
-                self.network.cut(event.process, event.for_s)
-            case Fault.DISK_FULL:
-                self._full_until_s = self._now_s + event.for_s
+                self.network.cut(process.name, event.for_s)
+            case Fault.LINK_BREAKS:
+                self.network.breaks(process.name)
+            case _:
+                raise AssertionError(f"nobody knows {event}")
 
     def _calm(self) -> None:
         for process in self.processes.values():
             process.steps_left = math.inf
+        if self.schedule.shape.live:
+            self._stop_camera()
+
+    def _stop_camera(self) -> None:
+        """Stop the reader as SIGTERM does, once there is nothing new to see; a camera has no end of its own.
+
+        One that has not been told where to go on is not stopped: what the reader before it has lost is not known yet.
+        """
+        reader = self.stage(StageName.READER)
+        if isinstance(reader, Reader) and reader._resumed and self.camera.over:
+            process = next(p for p in self.processes.values() if StageName.READER in p.stages)
+            process.deliver(StageName.READER, Drain())
+        else:
+            self.later(1.0, self._stop_camera)
+
+    def _full(self) -> bool:
+        return self._now_s < self._full_until_s
+
+    def _met_large(self) -> None:
+        self.struck[Fault.TOO_LARGE] += 1
+
+    def _seq_of(self, number: int) -> int:
+        return self.camera.shots[number].seq if self.schedule.shape.live else number
+
+    def _opened(self, path: Path) -> SqliteLedger:
+        if not path.exists():
+            path.write_bytes(_empty_ledger())
+        ledger = SqliteLedger(path, "the simulation")
+        # Processes die here, machines do not: nothing needs to reach the disk.
+        ledger._connection.execute("PRAGMA synchronous = OFF")
+        return ledger
+
+    def _reopen(self, ledger: LedgerStore) -> LedgerStore:
+        """What the next process finds: all that was committed."""
+        if isinstance(ledger, SqliteLedger):
+            ledger.close()
+            return self._opened(ledger.path)
+        assert isinstance(ledger, MemoryLedger)
+        ledger.died()
+        return ledger
 
     def _leave(self, process: Process) -> None:
         """End a worker as SIGTERM does: it says goodbye, and answers what it has in work if that is soon done."""
-        process.deliver(Drain())
+        process.deliver(StageName.CLOUD, Drain())
         self.later(2.0, lambda: self.kill(process))
 
     def _stages(self, name: str, incarnation: str) -> Mapping[StageName, Stage]:
@@ -291,10 +298,10 @@ class World:
 
     def _reader(self, incarnation: str) -> Reader:
         schedule = self.schedule
-        large = frozenset(seq for seq, fault in schedule.bad.items() if fault is Fault.TOO_LARGE)
+        self.camera.readers += 1
         return Reader(
             STREAM,
-            Clip(schedule.frames * schedule.every, schedule.every, schedule.fps, large),
+            self.camera if schedule.shape.live else self._clip(),
             fingerprint=lambda: "the same",
             incarnation=incarnation,
             clock=self.now,
@@ -304,13 +311,10 @@ class World:
             forget_s=1.5 * schedule.expires_s,
         )
 
-    def _new_outbox(self) -> FillingOutbox:
-        return FillingOutbox(lambda: self.now() < self._full_until_s)
-
     def _uplink(self, name: str, incarnation: str) -> Uplink:
         schedule = self.schedule
         if not schedule.durable:
-            self.outbox = self._new_outbox()
+            self.outbox = FillingOutbox(self._full)
         return Uplink(
             name,
             incarnation,
@@ -325,9 +329,3 @@ class World:
     def _cloud(self, name: str, incarnation: str) -> Cloud:
         model = SlowModel(self, name)
         return Cloud(name, incarnation, model, self.now, slots=self.schedule.slots, queue=self.schedule.queue)
-
-
-def counts_of(schedule: Schedule) -> Counts:
-    """What a reader has counted at the end of the clip."""
-    read = schedule.frames * schedule.every
-    return Counts(read, read - schedule.frames, 0, schedule.frames)

@@ -24,6 +24,7 @@ from pipeline.messages import (
 )
 from pipeline.model import Detections, FrameId, Verdict
 from stages.cloud import ANNOUNCE_S, ANSWERS_KEPT, STALLED_S, UPLINK_SEEN_S, Cloud
+from stages.uplink_queue import PATIENCE_S
 
 SEEN = Detections(np.zeros((1, 4), np.float32), np.ones(1, np.float32), np.zeros(1, np.int32), ("person",))
 
@@ -75,12 +76,22 @@ def test_an_example_is_answered_with_the_models_boxes() -> None:
     assert answer.steps_ms == {"cloud_detect": 1.0}
 
 
-def test_one_picture_is_in_work_at_a_time_in_the_order_in_which_they_came() -> None:
+def test_one_picture_is_in_work_and_one_at_hand_in_the_order_in_which_they_came() -> None:
     world = World()
-    world.send(example(1), example(2), example(3))
-    assert [e.id.seq for e in world.started] == [1]
+    world.send(example(1), example(2), example(3), example(4))
+    assert [e.id.seq for e in world.started] == [1, 2]
     world.send(world.done())
-    assert [e.id.seq for e in world.started] == [2]
+    assert [e.id.seq for e in world.started] == [2, 3]
+
+
+def test_the_time_of_a_frame_that_was_at_hand_counts_from_the_answer_before() -> None:
+    world = World()
+    world.send(example(1), example(2))
+    world.now_s += 0.05
+    world.send(world.done())
+    world.now_s += 0.05
+    world.send(world.done())
+    assert world.tick(ANNOUNCE_S)[0].service_ms == pytest.approx(50)
 
 
 def test_beyond_the_bound_it_is_busy_at_once_and_takes_more_when_there_is_room() -> None:
@@ -107,7 +118,7 @@ def test_a_double_of_what_is_held_is_ignored_and_its_attempt_answered() -> None:
     world = World()
     world.send(example(1), example(2))
     assert world.answers(example(1, attempt=2), example(2, attempt=3)) == []
-    assert len(world.started) == 1
+    assert len(world.started) == 2
     assert world.answers(world.done()) == [(1, 2, AnswerStatus.ANSWERED)]
     assert world.answers(world.done()) == [(2, 3, AnswerStatus.ANSWERED)]
     assert not world.started
@@ -187,16 +198,18 @@ def test_an_uplink_that_is_not_seen_has_no_share() -> None:
     assert [state.share for state in world.tick(1.0)] == [4]
 
 
-def test_a_drain_says_goodbye_and_finishes_the_frame_in_work_only() -> None:
+def test_a_drain_says_goodbye_and_finishes_what_the_model_has_only() -> None:
     world = World()
     world.tick()
-    world.send(example(1), example(2))
+    world.send(example(1), example(2), example(3))
     assert not world.cloud.drained
     (state,) = world.states(Drain())
     assert (state.gone, state.queue) == (True, 0)
     assert not world.cloud.drained
-    assert world.answers(example(2, attempt=2), example(3)) == [(2, 2, AnswerStatus.BUSY), (3, 1, AnswerStatus.BUSY)]
+    assert world.answers(example(3, attempt=2), example(4)) == [(3, 2, AnswerStatus.BUSY), (4, 1, AnswerStatus.BUSY)]
     assert world.answers(world.done()) == [(1, 1, AnswerStatus.ANSWERED)]
+    assert not world.cloud.drained
+    assert world.answers(world.done()) == [(2, 1, AnswerStatus.ANSWERED)]
     assert world.cloud.drained
     assert not world.started
     assert world.tick(ANNOUNCE_S) == []
@@ -240,3 +253,78 @@ def test_boxes_that_cannot_be_sent_are_an_error_and_nobody_waits_for_them() -> N
     assert error.reason == "its answer cannot be sent: too large"
     assert len(error.detections) == 0
     assert world.answers(Undeliverable(error, "too large")) == []
+
+
+def test_how_long_a_frame_takes_is_announced_when_it_is_known_and_when_it_changes() -> None:
+    world = World()
+    world.tick()
+    world.send(*(example(seq) for seq in range(1, 9)))
+    world.now_s += 0.01
+    (known,) = world.states(world.done())
+    assert known.service_ms == pytest.approx(10)
+    world.now_s += 0.011
+    assert world.states(world.done()) == []
+    said = []
+    for _ in range(4):
+        world.now_s += 0.1
+        said += world.states(world.done())
+    assert [round(state.service_ms) for state in said] == [28, 43]
+
+
+def busy(world: World, *messages: Message) -> list[tuple[str, float]]:
+    """Who was told to come again, and when."""
+    names = {m.id: m.uplink for m in messages if isinstance(m, HardExample)}
+    out = world.send(*messages)
+    return [(names[m.id], m.wait_s) for m in out if isinstance(m, CloudAnswer) and m.status is AnswerStatus.BUSY]
+
+
+def test_who_was_busy_comes_before_who_asks_at_once_again() -> None:
+    world = World(slots=1, queue=2)
+    world.send(example(1, uplink="a"), example(2, uplink="b"))
+    world.now_s += 0.1
+    world.send(world.done(), example(3, uplink="a"))
+    assert [name for name, _ in busy(world, example(4, uplink="c"), example(5, uplink="d"))] == ["c", "d"]
+    world.now_s += 0.1
+    world.send(world.done())
+    assert [name for name, _ in busy(world, example(6, uplink="b"))] == ["b"]  # it was answered just now
+    assert busy(world, example(4, uplink="c")) == []
+
+
+def test_who_comes_later_is_told_to_wait_for_those_before() -> None:
+    world = World(slots=1, queue=4)
+    world.send(*(example(seq, uplink=f"u{seq}") for seq in range(1, 5)))
+    world.now_s += 0.1
+    world.send(world.done(), example(5, uplink="u5"))
+    waits = dict(busy(world, *(example(seq, uplink=f"u{seq}") for seq in range(6, 9))))
+    assert waits == pytest.approx({"u6": 0.2, "u7": 0.3, "u8": 0.4})
+
+
+def test_nobody_waits_for_who_does_not_come() -> None:
+    world = World(slots=1, queue=2)
+    world.send(example(1), example(2))
+    ((_, wait_s),) = busy(world, example(3, uplink="gone"))
+    world.send(world.done())
+    assert [name for name, _ in busy(world, example(4, uplink="here"))] == ["here"]
+    world.now_s += 1.25 * wait_s + PATIENCE_S
+    assert busy(world, example(4, uplink="here")) == []
+
+
+def test_places_that_nobody_comes_for_do_not_leave_it_idle() -> None:
+    world = World(slots=1, queue=2)
+    world.send(example(1), example(2))
+    assert len(busy(world, *(example(seq, uplink=f"gone-{seq}") for seq in range(5, 9)))) == 4
+    world.send(world.done())
+    assert len(busy(world, example(4, uplink="here"))) == 1
+    world.send(world.done())
+    assert busy(world, example(4, uplink="here")) == []
+
+
+def test_who_had_its_turn_comes_behind_the_others() -> None:
+    world = World(slots=1, queue=2)
+    world.send(example(1, uplink="a"), example(2, uplink="b"))
+    assert [name for name, _ in busy(world, example(3, uplink="c"), example(4, uplink="d"))] == ["c", "d"]
+    world.send(world.done())
+    assert busy(world, example(3, uplink="c")) == []
+    world.send(world.done())
+    assert [name for name, _ in busy(world, example(5, uplink="c"))] == ["c"]
+    assert busy(world, example(4, uplink="d")) == []

@@ -42,10 +42,9 @@ def low_box(height: int = 400) -> Detections:
 @st.composite
 def pictures_with_boxes(draw: st.DrawFn) -> tuple[Image, Detections]:
     width, height = draw(st.integers(1, 400)), draw(st.integers(1, 400))
-    x, y = st.floats(0, width, width=32), st.floats(0, height, width=32)
+    x, y = st.floats(-50, width + 50, width=32), st.floats(-50, height + 50, width=32)
     boxes = draw(st.lists(st.tuples(x, y, x, y), max_size=4))
-    ordered = [(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)) for x1, y1, x2, y2 in boxes]
-    return picture(width, height), seen(*ordered)
+    return picture(width, height), seen(*boxes)
 
 
 @given(pictures_with_boxes())
@@ -54,6 +53,13 @@ def test_a_drawn_picture_has_the_bytes_of_one_that_was_encoded_whole(drawn: tupl
     whole = encode_jpeg(draw_boxes(image.pixels, boxes), QUALITY)
     assert draw_jpeg(image, boxes, QUALITY, encoded=False) == whole
     assert draw_jpeg(image, boxes, QUALITY, encoded=True) == whole
+
+
+@pytest.mark.parametrize("box", [(20, 380, 60, 40), (-1e6, -1e6, 1e6, 1e6)], ids=["upside-down", "huge"])
+def test_a_box_from_elsewhere_is_drawn_the_same_too(box: tuple[float, float, float, float]) -> None:
+    image = picture()
+    whole = encode_jpeg(draw_boxes(image.pixels, seen(box)), QUALITY)
+    assert draw_jpeg(image, seen(box), QUALITY, encoded=True) == whole
 
 
 @given(pictures_with_boxes())

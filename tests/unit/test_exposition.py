@@ -98,7 +98,7 @@ def exposed(*messages: Message, process: Process | None = None, more: Sequence[M
 EVERYTHING: tuple[Message, ...] = (
     state(),
     reader_progress(),
-    uplink_progress(),
+    replace(uplink_progress(), recovered=()),
     worker_state(),
     cloud_answer(),
     result(),

@@ -211,9 +211,23 @@ def test_a_live_stream_goes_on_and_loses_what_was_only_in_memory(ledger: SqliteL
     assert ledger.tally("gate") == Tally(60, 50, 5, 5, easy=1, interrupted=3, pending=1)
     kept = ledger.kept(FrameId("gate", 21))
     assert kept is not None
-    assert kept.final
+    assert not kept.final
     assert not kept.edge_final
     assert reopen().tally("gate").balanced
+
+
+def test_a_frame_that_was_given_up_but_ends_has_one_ending(ledger: SqliteLedger) -> None:
+    """An uplink had it all the while: only its first report was lost."""
+    ledger.open(reader("a", live=True))
+    ledger.meet(uplink("u1"))
+    ledger.commit()
+    admit(ledger, 1, None)
+    assert ledger.meet(uplink("u2"))
+    ledger.commit()
+    assert ledger.tally("gate") == Tally(1, 0, 0, 1, interrupted=1)
+    ledger.end(result(1, revision=2, ending=Ending.CLOUD), Written(("all",)))
+    ledger.commit()
+    assert ledger.tally("gate") == Tally(1, 0, 0, 1, cloud=1)
 
 
 def test_a_frame_that_was_given_up_but_arrives_is_counted_once(ledger: SqliteLedger) -> None:
@@ -295,6 +309,13 @@ def test_a_camera_whose_reader_stopped_in_good_order_goes_on_at_the_next_number(
     assert ledger.open(reader("b", live=True)).done == ((1, 17),)
     ledger.count(reader("a", live=True, status=SourceStatus.STOPPED, counted=Counts(17, 14, 1, 2)))  # once more, late
     assert ledger.open(reader("c", live=True)).done == ((1, 17 + SEQ_AHEAD),)
+
+
+def test_a_question_of_a_reader_that_was_replaced_changes_nothing(ledger: SqliteLedger) -> None:
+    ledger.open(reader("a", live=True))
+    ledger.open(reader("b", live=True))
+    assert "another reader has begun with the stream 'gate' since" in ledger.open(reader("a", live=True)).refused
+    assert ledger.open(reader("b", live=True)).done == ((1, SEQ_AHEAD),)
 
 
 def test_a_reader_that_asks_how_far_it_may_go_is_taken_at_its_word(ledger: SqliteLedger) -> None:

@@ -85,6 +85,8 @@ def test_at_least_compares_as_float32(scores: list[float], threshold: float) -> 
         ({"labels": np.zeros(3, np.int32)}, "do not match"),
         ({"boxes": np.full((2, 4), np.nan, np.float32)}, "boxes and scores must be finite numbers"),
         ({"boxes": np.full((2, 4), np.inf, np.float32)}, "boxes and scores must be finite numbers"),
+        ({"boxes": np.full((2, 4), 3e9, np.float32)}, r"boxes must lie within 1e\+06 pixels of the corner"),
+        ({"boxes": np.full((2, 4), -3e9, np.float32)}, r"boxes must lie within 1e\+06 pixels of the corner"),
         ({"scores": np.array([0.5, np.nan], np.float32)}, "boxes and scores must be finite numbers"),
         ({"scores": np.array([0.5, 1.5], np.float32)}, r"scores must lie in 0..1, not 0.5..1.5"),
         ({"scores": np.array([-0.5, 0.5], np.float32)}, r"scores must lie in 0..1, not -0.5..0.5"),

@@ -83,6 +83,13 @@ class TestObservations:
         }
         assert seen.latencies["gate", "edge"].sum_s == pytest.approx(0.045125)
 
+    def test_what_an_uplink_says_again_of_an_earlier_one_is_no_new_answer(self) -> None:
+        seen = Observations()
+        seen.sent(replace(uplink_progress(), recovered=(result().id.seq,)))
+        seen.sent(result())
+        seen.sent(result(revision=2, ending=Ending.CLOUD))
+        assert {key: counts(found)[-1] for key, found in seen.latencies.items()} == {("gate", "cloud"): 1}
+
     def test_inferences_of_both_models(self) -> None:
         seen = Observations()
         seen.sent(detected())

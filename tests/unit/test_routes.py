@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from broker.packet import matches
-from pipeline.messages import CloudAnswer, HardExample, WireMessage, WorkerState
+from pipeline.messages import CloudAnswer, HardExample, StageState, WireMessage, WorkerState
 from pipeline.routes import ROUTES, filters, stream_of, topic_of
 from pipeline.stage import StageName
 from pipeline.topics import Kind
@@ -74,13 +74,15 @@ def test_only_what_people_read_is_public() -> None:
     assert public == {"results", "stored", "state", "workers", "stages"}
 
 
+WHO_IS_THERE = {"tandem/helmet/workers/+", "tandem/helmet/stages/+"}
+
+
 def test_the_edge_group_hears_of_workers_only() -> None:
-    assert subscribed(*EDGE) == {"tandem/helmet/workers/+", "tandem/helmet/gate/results/cloud"}
+    assert subscribed(*EDGE) == WHO_IS_THERE | {"tandem/helmet/gate/results/cloud"}
 
 
 def test_the_edge_group_of_two_streams_subscribes_for_each() -> None:
-    assert subscribed(*EDGE, streams=("gate", "yard")) == {
-        "tandem/helmet/workers/+",
+    assert subscribed(*EDGE, streams=("gate", "yard")) == WHO_IS_THERE | {
         "tandem/helmet/gate/results/cloud",
         "tandem/helmet/yard/results/cloud",
     }
@@ -96,7 +98,7 @@ def test_a_worker_takes_its_own_frames_from_every_stream() -> None:
         (StageName.READER, {"gate/stored", "gate/resume"}),
         (StageName.DETECTOR, {"gate/frames"}),
         (StageName.MINER, {"gate/detected"}),
-        (StageName.UPLINK, {"gate/examples", "gate/results/cloud", "gate/stored", "workers/+"}),
+        (StageName.UPLINK, {"gate/examples", "gate/results/cloud", "gate/stored", "workers/+", "stages/+"}),
         (StageName.CLOUD, {"+/hard/w"}),
         (StageName.SINK, {"gate/store", "gate/progress"}),
     ],
@@ -111,12 +113,12 @@ def test_a_stage_whose_senders_are_only_partly_here_still_subscribes() -> None:
 
 
 def test_all_stages_in_one_process_still_meet_foreign_workers_and_uplinks() -> None:
-    assert subscribed(*StageName, worker="w") == {
+    assert subscribed(*StageName, worker="w") == WHO_IS_THERE | {
         "tandem/helmet/+/hard/w",
         "tandem/helmet/gate/results/cloud",
-        "tandem/helmet/workers/+",
     }
-    assert {kind for kind, route in ROUTES.items() if route.foreign} == {HardExample, CloudAnswer, WorkerState}
+    foreign = {kind for kind, route in ROUTES.items() if route.foreign}
+    assert foreign == {HardExample, CloudAnswer, WorkerState, StageState}
 
 
 def test_each_message_reaches_every_taker_however_the_stages_are_spread() -> None:

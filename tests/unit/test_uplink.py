@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ import structlog
 
 from pipeline import wire
 from pipeline.errors import DropMessage, StorageError
-from pipeline.image import Image
+from pipeline.image import FileImage, Image
 from pipeline.messages import (
     AnswerStatus,
     CloudAnswer,
@@ -33,10 +34,13 @@ from pipeline.messages import (
     WorkerState,
 )
 from pipeline.model import Counts, Detections, Ending, FrameId, Verdict
+from stages.awaited import AWAITED_S
 from stages.outbox import Changes, MemoryOutbox, Waiting
 from stages.outbox_group import COMMIT_AT, LAZY_S
-from stages.uplink import AWAITED_S, ENDED_KEPT, LOST_PICTURE, RESEND_MOST_S, RESEND_S, Uplink
+from stages.uplink import ENDED_KEPT, LOST_PICTURE, RESEND_MOST_S, RESEND_S, Uplink
 from stages.waiting_line import LIVE_S
+from stages.workers import SILENCE_S
+from tests.examples import stage_state
 
 T = TypeVar("T")
 PIXELS = np.zeros((8, 8, 3), np.uint8)
@@ -202,6 +206,30 @@ def test_a_doubled_example_is_stored_again_and_told_nobody(*, hard: bool, ended:
     assert again == [store]
     assert store.result is first.result
     assert store.image is not None
+
+
+def another_picture(seq: int = 1, *, hard: bool = True) -> Example:
+    """The number of a frame whose reader has died, given by the next one to another picture."""
+    came = example(seq, hard=hard)
+    frame = replace(came.detected.frame, image=Image(pixels=PIXELS + 9), captured_ns=7)
+    elsewhere = replace(boxes(0.5), boxes=np.ones((1, 4), np.float32))
+    return replace(came, detected=replace(came.detected, frame=frame, candidates=elsewhere))
+
+
+def test_boxes_and_picture_stay_together_where_a_number_is_used_again() -> None:
+    world = World()
+    world.send(example())
+    (store,) = of(Store, world.send(another_picture()))
+    assert store.image is not None
+    assert store.image.jpeg == example().detected.frame.image.jpeg
+    assert not store.result.detections.boxes.any()
+
+
+def test_a_number_that_is_used_again_is_a_new_frame_where_nothing_of_the_old_is_held() -> None:
+    world = World()
+    world.send(example(hard=False))
+    (result,) = of(Result, world.send(another_picture(hard=False)))
+    assert result.detections.boxes.all()
 
 
 def test_the_frames_that_are_remembered_are_bounded() -> None:
@@ -375,6 +403,32 @@ def test_busy_of_the_only_worker_waits_a_moment_and_costs_no_try() -> None:
             (0.25, world.offer().attempt)
         ]
     assert world.decided() == []
+
+
+def test_busy_of_the_only_worker_waits_until_it_is_our_turn() -> None:
+    world = World()
+    world.send(worker(), example())
+    world.send(replace(world.answer(status=AnswerStatus.BUSY), wait_s=3.0))
+    assert [at_s for at_s, m in world.alive(5, replace(worker(), queue=16)) if isinstance(m, HardExample)] == [3.0]
+
+
+def test_the_frames_of_a_worker_whose_process_died_are_offered_elsewhere_at_once() -> None:
+    world = World()
+    world.send(worker("a"), example())
+    world.send(worker("b"))
+    assert world.offer().worker == "a"
+    died = replace(stage_state("a", streams=(), online=False), incarnation="1")
+    (again,) = of(HardExample, world.send(died))
+    assert (again.worker, again.attempt) == ("b", 2)
+
+
+def test_a_slow_worker_helps_while_many_frames_wait() -> None:
+    world = World()
+    world.send(worker("quick", share=1, ms=5), worker("slow", share=1, ms=50))
+    world.send(example(1), example(2))
+    assert [offer.worker for offer in of(HardExample, world.said)] == ["quick"]
+    world.send(*(example(seq) for seq in range(3, 15)))
+    assert [offer.worker for offer in of(HardExample, world.said)] == ["quick", "slow"]
 
 
 def test_three_errors_fail_the_frame_with_the_last_reason() -> None:
@@ -840,6 +894,24 @@ def test_a_frame_whose_picture_is_lost_has_failed_and_no_other_with_it(*, was_st
     assert offers(new.send(worker())) == [2]
 
 
+@pytest.mark.parametrize("decided", [False, True])
+def test_a_picture_that_is_lost_later_ends_its_frame_too(tmp_path: Path, *, decided: bool) -> None:
+    old = World(expires_s=10.0 if decided else 600.0)
+    old.send(example(1), example(2, hard=False))
+    old.tick(10.0)
+    entry = old.outbox._kept[FrameId("gate", 1)]
+    lost = FileImage(tmp_path / "lost.jpeg", 8, 8, SIZE)
+    old.outbox._kept[entry.id] = replace(entry, store=replace(entry.store, image=lost))
+    new = again(old)
+    new.tick()
+    said = new.send(example(3, hard=False))
+    (result,) = [result for result in of(Result, said) if result.id.seq == 1]
+    assert (result.revision, result.ending) == (1, Ending.FAILED)
+    assert "lost.jpeg cannot be read" in result.reason
+    assert [(s.result, s.image) for s in of(Store, said) if s.id.seq == 1] == [(result, None)]
+    assert new.uplink._held == {}
+
+
 def test_the_round_trip_of_a_recovered_frame_is_not_measured() -> None:
     """The answer may be one to the offer of the process before."""
     old = World()
@@ -892,6 +964,17 @@ def room(world: World) -> None:
     """Let it take everything again."""
     assert isinstance(world.outbox, FullOutbox)
     world.outbox.takes = lambda changes: True
+
+
+def test_a_try_is_on_disk_before_the_frame_is_offered_again() -> None:
+    world = World()
+    world.send(worker())
+    world.hold(1)
+    world.tick(SILENCE_S)
+    back = world.send(worker(incarnation="2"), idle=False)
+    assert offers(back) == []
+    assert offers(world.tick()) == [1]
+    assert [entry.tries for entry in world.outbox.entries()] == [1]
 
 
 def test_nothing_is_said_of_a_hard_frame_before_the_outbox_has_it() -> None:

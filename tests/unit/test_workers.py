@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline.messages import WorkerState
+from pipeline.messages import StageState, WorkerState
 from pipeline.model import FrameId
-from stages.workers import BUSY_S, GONE_KEPT, SILENCE_S, Workers
+from stages.workers import BUSY_MOST_S, BUSY_S, GONE_KEPT, SILENCE_S, Workers
+from tests.examples import stage_state
 
 
 def state(
@@ -75,12 +76,59 @@ def test_of_many_workers_two_random_ones_are_compared() -> None:
     workers = Workers(0)
     for i in range(10):
         workers.announced(state(f"w{i}", ms=1 + i), 0)
-    chosen = {worker.state.worker for _ in range(200) if (worker := workers.choose(0))}
+    chosen = {worker.state.worker for _ in range(200) if (worker := workers.choose(0, waiting=100))}
     assert len(chosen) > 3
     assert "w9" not in chosen
 
 
-def test_a_busy_worker_is_left_alone_for_a_moment_or_until_it_speaks() -> None:
+def test_a_slow_worker_works_along_while_there_is_plenty_and_not_at_the_end() -> None:
+    workers = Workers(0)
+    workers.announced(state("slow", ms=50, share=4), 0)
+    workers.announced(state("quick", ms=5, share=4), 0)
+    offered(workers, 1, 2, 3, 4)
+    assert len(workers._alive["quick"].holds) == 4
+    assert workers.choose(0, waiting=1) is None  # 25 ms at the quick one, 50 at the slow one
+    plenty = workers.choose(0, waiting=20)
+    assert plenty is not None
+    assert plenty.state.worker == "slow"
+
+
+def test_a_worker_alone_gets_frames_however_long_its_queue() -> None:
+    workers = Workers(0)
+    workers.announced(state(queue=100, ms=50, share=2), 0)
+    assert workers.choose(0) is not None
+
+
+def test_equal_workers_all_get_frames() -> None:
+    workers = Workers(0)
+    for i in range(4):
+        workers.announced(state(f"w{i}", ms=50, share=2), 0)
+    offered(workers, *range(1, 9))
+    assert [len(worker.holds) for worker in workers._alive.values()] == [2, 2, 2, 2]
+
+
+def test_a_worker_that_has_not_said_how_long_it_takes_is_tried() -> None:
+    workers = Workers(0)
+    workers.announced(state("known", ms=5), 0)
+    workers.announced(state("new", ms=0), 0)
+    chosen = workers.choose(0)
+    assert chosen is not None
+    assert chosen.state.worker == "new"
+    offered(workers, 1, 2)
+    assert workers.choose(0) is not None  # nobody waits for the new one alone
+
+
+def test_a_busy_worker_that_would_be_quick_does_not_keep_frames_from_others() -> None:
+    workers = Workers(0)
+    workers.announced(state("slow", ms=50), 0)
+    workers.announced(state("quick", ms=5), 0)
+    workers.busy("quick", 1.0)
+    chosen = workers.choose(1.0)
+    assert chosen is not None
+    assert chosen.state.worker == "slow"
+
+
+def test_a_busy_worker_is_left_alone_for_a_moment_or_until_it_has_room() -> None:
     workers = Workers(0)
     workers.announced(state(), 0)
     workers.busy("w", 1.0)
@@ -88,8 +136,21 @@ def test_a_busy_worker_is_left_alone_for_a_moment_or_until_it_speaks() -> None:
     assert workers.wakes_at_s(1.0) == 1.0 + BUSY_S
     assert workers.choose(1.0 + BUSY_S) is not None
     workers.busy("w", 2.0)
-    workers.announced(state(), 2.1)
+    workers.announced(state(queue=4), 2.1)
+    assert workers.choose(2.1) is None
+    workers.announced(state(queue=3), 2.1)  # of 4 slots
     assert workers.choose(2.1) is not None
+
+
+def test_a_busy_worker_that_says_when_our_turn_is_is_left_alone_until_then() -> None:
+    workers = Workers(0)
+    workers.announced(state(), 0)
+    workers.busy("w", 1.0, 3.5)
+    assert workers.choose(4.4) is None
+    assert workers.wakes_at_s(1.0) == 4.5
+    assert workers.choose(4.5) is not None
+    workers.busy("w", 5.0, 1e9)
+    assert workers.wakes_at_s(5.0) <= 5.0 + BUSY_MOST_S
 
 
 def test_a_goodbye_leaves_its_frames_behind_and_blames_none() -> None:
@@ -202,3 +263,61 @@ def test_a_worker_that_restarts_for_ever_does_not_fill_the_memory() -> None:
         workers.announced(replace(state(), incarnation=str(i)), i)
     (worker,) = workers._alive.values()
     assert len(worker.past) < 20
+
+
+def process(incarnation: str = "1", *, online: bool = False) -> StageState:
+    return replace(stage_state("w", streams=(), online=online), incarnation=incarnation)
+
+
+def test_a_will_is_noticed_at_once() -> None:
+    workers = Workers(0)
+    workers.announced(state("w"), 0)
+    workers.announced(state("other", "7"), 0)
+    workers._alive["w"].holds = {frame(2): None, frame(1): None}
+    assert workers.heard_of(process("no worker's"), 1) == []
+    assert workers.heard_of(process(), 1) == [frame(2), frame(1)]
+    assert len(workers) == 1
+    assert workers.heard_of(process(), 1) == []
+
+
+def test_one_whose_will_came_blames_its_frame_when_it_comes_back_anew() -> None:
+    workers = Workers(0)
+    workers.announced(state(), 0)
+    offered(workers, 1, 2)
+    workers.heard_of(process(), 1)
+    assert workers.announced(state(incarnation="2"), 2) == ([], frame(1))
+
+
+def test_what_the_broker_kept_of_one_that_died_counts_for_nothing() -> None:
+    workers = Workers(0)
+    workers.heard_of(process(), 0)
+    assert workers.announced(state(), 0.1) == ([], None)
+    assert len(workers) == 0
+    workers.announced(state(), SILENCE_S)  # what a broker kept has expired by now
+    assert len(workers) == 1
+
+
+def test_one_whose_connection_broke_comes_back_as_itself() -> None:
+    workers = Workers(0)
+    workers.announced(state(), 0)
+    offered(workers, 1)
+    workers.heard_of(process(), 1)
+    workers.heard_of(process(online=True), 2)
+    assert workers.announced(state(), 2) == ([], None)
+    assert len(workers) == 1
+    assert workers.offered == frozenset()
+
+
+def test_wills_do_not_fill_the_memory() -> None:
+    workers = Workers(0)
+    for i in range(10 * GONE_KEPT):
+        workers.heard_of(process(str(i)), 0)
+    assert len(workers._offline) <= GONE_KEPT
+
+
+def test_a_process_speaks_for_the_worker_of_its_own_name_alone() -> None:
+    workers = Workers(0)
+    workers.announced(state("w"), 0)
+    assert workers.heard_of(replace(process(), process="other"), 1) == []
+    workers.announced(state("w"), 1)
+    assert len(workers) == 1
