@@ -16,7 +16,7 @@ from pipeline.messages import SEQ_AHEAD, ReaderProgress, Result, Resume, SourceS
 from pipeline.model import Counts, Ending, FrameId, Tally
 from stages import ledger_statements as sql
 from stages.database import connect
-from stages.ledger_account import COLUMNS, STOPPED, Account
+from stages.ledger_account import COLUMNS, Account
 from stages.ledger_schema import encode_boxes, encode_steps, prepare, translated
 from stages.lock import OwnerLock
 from stages.retention import Old
@@ -30,6 +30,7 @@ _REFUSED: Final = (
     "the ledger {path} has a stream {stream!r} that was made from another source, model, miner or config; "
     "choose another --out, or start over with --fresh"
 )
+_REPLACED: Final = "another reader has begun with the stream {stream!r} since; let one process alone read it"
 
 
 class SqliteLedger:
@@ -63,7 +64,7 @@ class SqliteLedger:
             raise
         self._committed = {row[0]: Account(*row) for row in rows}
         self._accounts = dict(self._committed)
-        self._earlier_readers: set[str] = set()
+        self._replaced: set[tuple[str, str]] = set()
         self._before_uplink: dict[str, set[int]] = {}
         self._heard: set[str] = set()
         self._meeting: set[str] = set()
@@ -123,9 +124,11 @@ class SqliteLedger:
         if account is None:
             refused = _REFUSED.format(path=self.path, stream=progress.stream)
             return Resume(progress.stream, progress.incarnation, Counts(), (), refused)
-        known = account.reader.removesuffix(STOPPED)
-        if progress.incarnation != known and progress.incarnation not in self._earlier_readers:
-            self._earlier_readers.add(known)
+        if (account.stream, progress.incarnation) in self._replaced:
+            refused = _REPLACED.format(stream=progress.stream)
+            return Resume(progress.stream, progress.incarnation, Counts(), (), refused)
+        if account.reader != progress.incarnation:
+            self._replaced.add((account.stream, account.reader))
             if progress.live:
                 account = self._next_reader(account)
             account = replace(account, reader=progress.incarnation)
@@ -141,7 +144,8 @@ class SqliteLedger:
         if account is None:
             return
         if progress.status is SourceStatus.STOPPED and account.reader == progress.incarnation:
-            account = replace(account, reader=progress.incarnation + STOPPED)
+            self._replaced.add((account.stream, account.reader))
+            account = replace(account, reader="")
         self._accounts[account.stream] = account.counted(progress.counts)
 
     def meet(self, progress: UplinkProgress) -> bool:
@@ -257,9 +261,7 @@ class SqliteLedger:
         """
         with_row = account.ended - account.lost + len(self._open(account.stream))
         newest = self._one("SELECT max(seq) FROM frames WHERE stream = ?", account.stream) or 0
-        last_seq = max(account.last_seq, account.position, newest) + (
-            0 if account.reader.endswith(STOPPED) or not account.reader else SEQ_AHEAD
-        )
+        last_seq = max(account.last_seq, account.position, newest) + (SEQ_AHEAD if account.reader else 0)
         return account.begun(last_seq, lost=max(0, account.admitted - with_row))
 
     def _done(self, account: Account) -> tuple[tuple[int, int], ...]:

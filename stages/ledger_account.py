@@ -7,9 +7,6 @@ from typing import Final
 
 from pipeline.model import Counts
 
-STOPPED: Final = " stopped"
-"""Behind the incarnation of a reader that has ended cleanly; what it said before may still arrive."""
-
 
 @dataclass(frozen=True, slots=True)
 class Account:

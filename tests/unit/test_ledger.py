@@ -230,25 +230,6 @@ def test_a_frame_that_was_given_up_but_ends_has_one_ending(ledger: SqliteLedger)
     assert ledger.tally("gate") == Tally(1, 0, 0, 1, cloud=1)
 
 
-def test_what_a_reader_said_before_it_stopped_may_arrive_later(ledger: SqliteLedger) -> None:
-    ledger.open(reader("a", live=True))
-    admit(ledger, 1)
-    ledger.count(reader("a", live=True, status=SourceStatus.STOPPED, counted=counts(2)))
-    assert ledger.open(reader("a", live=True)).counts == counts(2)
-    admit(ledger, 2)
-    ledger.commit()
-    assert ledger.tally("gate").balanced
-    assert ledger.tally("gate").easy == 2
-    assert ledger.tally("gate").pending == 0
-
-
-def test_what_an_earlier_reader_asked_may_arrive_after_the_next_one_has_begun(ledger: SqliteLedger) -> None:
-    ledger.open(reader("a", live=True))
-    begun = ledger.open(reader("b", live=True))
-    ledger.open(reader("a", live=True))
-    assert ledger.open(reader("b", live=True)).done == begun.done
-
-
 def test_a_frame_that_was_given_up_but_arrives_is_counted_once(ledger: SqliteLedger) -> None:
     ledger.open(reader("a", live=True))
     ledger.count(reader(live=True, status=SourceStatus.RUNNING, counted=counts(2)))
@@ -328,6 +309,13 @@ def test_a_camera_whose_reader_stopped_in_good_order_goes_on_at_the_next_number(
     assert ledger.open(reader("b", live=True)).done == ((1, 17),)
     ledger.count(reader("a", live=True, status=SourceStatus.STOPPED, counted=Counts(17, 14, 1, 2)))  # once more, late
     assert ledger.open(reader("c", live=True)).done == ((1, 17 + SEQ_AHEAD),)
+
+
+def test_a_question_of_a_reader_that_was_replaced_changes_nothing(ledger: SqliteLedger) -> None:
+    ledger.open(reader("a", live=True))
+    ledger.open(reader("b", live=True))
+    assert "another reader has begun with the stream 'gate' since" in ledger.open(reader("a", live=True)).refused
+    assert ledger.open(reader("b", live=True)).done == ((1, SEQ_AHEAD),)
 
 
 def test_a_reader_that_asks_how_far_it_may_go_is_taken_at_its_word(ledger: SqliteLedger) -> None:
