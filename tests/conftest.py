@@ -7,6 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from _pytest.terminal import TerminalReporter
+
+from tests.simulation.coverage import PROPERTY, Coverage
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,3 +33,13 @@ def mosquitto() -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return found
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Say what the simulated schedules of this run have met, whichever process they ran in."""
+    passed = terminalreporter.getreports("passed")
+    coverage = Coverage.of(str(text) for report in passed for name, text in report.user_properties if name == PROPERTY)
+    if coverage.schedules:
+        terminalreporter.section("simulation")
+        for line in coverage.lines():
+            terminalreporter.write_line(line)

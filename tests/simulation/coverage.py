@@ -7,13 +7,17 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Self
+from typing import TYPE_CHECKING, Final, Self
 
-from tests.simulation.faults import Fault
-from tests.simulation.process import STREAM
-from tests.simulation.world import World
+from tests.simulation.faults import STREAM, Fault
 
-_SHORT = {fault: f"{number:>2}" for number, fault in enumerate(Fault, 1)}
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+PROPERTY: Final = "simulation"
+"""A test report's property that has a ``Coverage`` as text."""
+
+_SHORT: Final = {fault: f"{number:>2}" for number, fault in enumerate(Fault, 1)}
 
 
 @dataclass

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+SERVICE: Final = "helmet"
+STREAM: Final = "gate"
+
 WORKER = "worker"
 """Workers are called ``worker-0``, ``worker-1`` and so on."""
 

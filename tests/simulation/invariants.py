@@ -15,8 +15,8 @@ from stages.sink import COMMIT_AT, Sink
 from stages.uplink import ENDED_KEPT, Uplink
 from stages.workers import GONE_KEPT, SILENCE_S
 from tests.simulation.doubles import MemoryLedger
-from tests.simulation.faults import WORKER, Fault
-from tests.simulation.process import PAUSE_S, STREAM, Process
+from tests.simulation.faults import STREAM, WORKER, Fault
+from tests.simulation.process import PAUSE_S, Process
 from tests.simulation.world import World
 
 
@@ -32,7 +32,7 @@ def bounded(process: Process) -> None:
             case Uplink() if process.alive:
                 _uplink_bounded(stage, process.world)
                 _all_offered_or_queued(stage, process.world)
-                process.met.check(stage._workers)
+                process.met.check(stage._workers, process.world.now())
             case Cloud():
                 _at_most(max(schedule.slots, schedule.queue), len(stage._attempts), "frames of the worker")
                 _at_most(ANSWERS_KEPT, len(stage._answers), "answers of the worker")

@@ -15,15 +15,13 @@ from pipeline.routes import filters
 from pipeline.runner import Host, Runner
 from pipeline.stage import Stage, StageName
 from tests.simulation.doubles import boxes, number_of
-from tests.simulation.faults import Fault
+from tests.simulation.faults import SERVICE, STREAM, Fault
 from tests.simulation.met import Met
 from tests.simulation.network import SimulatedLink
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-SERVICE: Final = "helmet"
-STREAM: Final = "gate"
 PAUSE_S: Final = 0.05
 """A process that has run does not tick again for so long, or a reader would read on and on at one moment."""
 

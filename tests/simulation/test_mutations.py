@@ -100,6 +100,7 @@ MUTATIONS: Final[dict[str, tuple[type, str, Mutant]]] = {
     "decided twice": (Uplink, "_answer", _decides_again),
     "goodbyes are not heard": (Workers, "announced", _no_goodbye),
     "new incarnations are not noticed": (Workers, "announced", _same_worker),
+    "wills are not heard": (Workers, "heard_of", _silent),
     "silence is not noticed": (Workers, "silent", _silent),
 }
 

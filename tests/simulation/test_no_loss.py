@@ -17,9 +17,8 @@ import pytest
 from pipeline.messages import Result
 from pipeline.model import FrameId
 from stages.ledger import SqliteLedger
-from tests.simulation.coverage import Coverage
-from tests.simulation.faults import LEAST_KINDS, OF_FRAMES, OF_MESSAGES, Fault, Schedule, Shape
-from tests.simulation.process import STREAM
+from tests.simulation.coverage import PROPERTY, Coverage
+from tests.simulation.faults import LEAST_KINDS, OF_FRAMES, OF_MESSAGES, STREAM, Fault, Schedule, Shape
 from tests.simulation.replay import live, replay
 from tests.simulation.world import World
 
@@ -47,7 +46,7 @@ def test_every_frame_ends_once(shape: Shape, first_seed: int, record_property: C
             assert world.schedule.frames >= LEAST_FRAMES
             coverage.add(world)
         if coverage.schedules == EACH:
-            record_property("simulation", coverage.text())
+            record_property(PROPERTY, coverage.text())
             return
     pytest.fail(f"of {MOST} schedules only {coverage.schedules} had {LEAST_KINDS} kinds of faults")
 

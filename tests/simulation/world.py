@@ -29,9 +29,9 @@ from stages.reader import Reader
 from stages.sink import LedgerStore, Sink
 from stages.uplink import Uplink
 from tests.simulation.doubles import FillingOutbox, LittleModel, MemoryLedger, MemoryOutputs
-from tests.simulation.faults import CHAIN, WORKER, Event, Fault, Schedule
+from tests.simulation.faults import CHAIN, STREAM, WORKER, Event, Fault, Schedule
 from tests.simulation.network import Network
-from tests.simulation.process import STREAM, Process, SlowModel
+from tests.simulation.process import Process, SlowModel
 from tests.simulation.sources import Camera, Clip
 
 START_S: Final = 1000.0
