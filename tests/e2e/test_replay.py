@@ -308,6 +308,7 @@ def test_anyone_can_join_at_the_port_that_is_printed(clip: Path, mosquitto_sub: 
         assert replay.ended().exit_code == 0
 
 
+@pytest.mark.alone
 def test_another_replay_of_the_same_service_is_refused_and_harms_the_first_one_not(
     undisturbed: Replay, clip: Path, broker: PrivateMosquitto, tandem: Tandem
 ) -> None:

@@ -35,11 +35,13 @@ def best_of_three(measure: Callable[[], float], enough: Callable[[float], bool])
     return figures
 
 
+@pytest.mark.alone
 def test_a_slow_worker_does_not_hold_a_quick_one_up(mosquitto: str) -> None:
     tries = best_of_three(lambda: shared((10, 100), 200).ratio, lambda ratio: ratio <= 1.2)
     assert tries[-1] <= 1.2, tries
 
 
+@pytest.mark.alone
 def test_four_equal_workers_do_four_times_as_much(mosquitto: str) -> None:
     def scale() -> float:
         return shared((50,) * 4, 80).per_s / shared((50,), 20).per_s
