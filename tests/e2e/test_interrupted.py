@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from typing import Any
 
 import cv2
 import pytest
@@ -29,13 +30,18 @@ def out(tandem: Tandem) -> Out:
     return Out(tandem.folder / "out")
 
 
+def but_for_uploads(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A frame that was under way when its process ended is sent to a worker once more."""
+    return [{name: value for name, value in row.items() if name != "upload_bytes"} for row in rows]
+
+
 def goes_on_as_if_undisturbed(tandem: Tandem, command: tuple[str, ...], out: Out, undisturbed: Replay) -> None:
     """The same command again ends with the pictures and the ledger of an undisturbed replay."""
     ran = tandem(*command)
     assert ran.exit_code == 0, ran
     assert out.pictures() == undisturbed.out.pictures()
-    assert out.rows() == undisturbed.out.rows()
-    assert out.streams() == undisturbed.out.streams()
+    assert but_for_uploads(out.rows()) == but_for_uploads(undisturbed.out.rows())
+    assert but_for_uploads(out.streams()) == but_for_uploads(undisturbed.out.streams())
     assert out.parts() == []
 
 

@@ -316,7 +316,10 @@ def test_another_replay_of_the_same_service_is_refused_and_harms_the_first_one_n
     out = Out(tandem.folder / "out")
     with tandem.start("replay", clip, "--out", "out", "--pace", "real", *options) as first:
         first.in_the_middle(out, pictures=1)
+        edge = first.child("sink")
+        edge.suspend()  # so that the first one is still there, however long the second one takes
         second = tandem("replay", clip, "--out", "second", *options)
+        edge.resume()
         assert second.exit_code == 2
         assert f"another replay runs as helmet on {broker.url}: wait for its end" in second.error
         assert "--set service=helmet-2" in second.error
