@@ -57,4 +57,5 @@ def view_of(detected: Detected) -> View:
         candidates=detected.candidates,
         detections=detected.detections,
         confidence=detected.confidence,
+        image=frame.image,
     )

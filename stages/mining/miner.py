@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.image import Image
 from pipeline.model import Detections, Verdict
+from stages.vision.grey import Grey, small_grey
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 """A score or a part of a whole: 0 to 1."""
@@ -16,9 +19,9 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _DIGITS: Final = 9
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # no slots: what is computed of the picture is kept
 class View:
-    """What a miner sees of a frame. There is no wall clock in it, and no picture.
+    """What a miner sees of a frame. There is no wall clock in it.
 
     Attributes:
         media_s: position in the source, seconds.
@@ -27,6 +30,7 @@ class View:
         candidates: everything that the model saw, down to the detector's floor.
         detections: those of them that are reported.
         confidence: the score from which on they are.
+        image: the picture, where there is one at hand.
     """
 
     stream: str
@@ -37,6 +41,19 @@ class View:
     candidates: Detections
     detections: Detections
     confidence: float
+    image: Image | None = None
+
+    @cached_property
+    def grey(self) -> Grey:
+        """(h, 64) uint8: a small picture of the luma; see ``small_grey``. It is made when a miner first asks.
+
+        Raises:
+            DropMessage: the picture cannot be decoded.
+            ValueError: there is none.
+        """
+        if self.image is None:
+            raise ValueError(f"{self.stream}/{self.seq}: this miner needs the picture, and there is none at hand")
+        return small_grey(self.image)
 
 
 class Miner(BaseModel):

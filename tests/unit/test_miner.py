@@ -45,6 +45,7 @@ def test_a_miner_sees_what_is_reported_and_what_is_not() -> None:
     view = view_of(DETECTED)
     assert (view.stream, view.seq, view.media_s, view.width, view.height) == ("gate", 11, 0.4, 64, 48)
     assert (len(view.candidates), len(view.detections), view.confidence) == (3, 2, 0.3)
+    assert view.grey.shape == (48, 64)
 
 
 def test_what_cannot_be_sent_on_ends_its_frame_as_failed() -> None:
