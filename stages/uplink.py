@@ -177,6 +177,7 @@ class Uplink:
             case Drain():
                 self._draining = True
                 self._group.drain()
+                self._report.due_at_once()
                 for held in [held for held in self._held.values() if not (held.waiting.stored or held.awaited)]:
                     yield from self._first(held, now_s)
             case _:
@@ -214,7 +215,9 @@ class Uplink:
         refusal = self._group.refusal
         said = self._group.commit(now_s)
         if self._group.refusal != refusal:
-            self._report.changed()
+            # Before what was kept back: with that the stream may be over, and its last state would name a full disk.
+            self._report.due_at_once()
+            said = [*self._reports(now_s), *said]
         for frame in [frame for frame in self._uncommitted if frame not in self._group]:
             del self._uncommitted[frame]
             if held := self._held.get(frame):

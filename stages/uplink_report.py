@@ -16,7 +16,10 @@ PROGRESS_S: Final = 1.0
 
 
 class UplinkReport:
-    """The reports of an uplink: at once, then once a second at most, and only of streams where something changed."""
+    """The reports of an uplink: at once, then once a second at most, and only of streams where something changed.
+
+    What may not come late is ``due_at_once``: the sink may have said the last state of a stream by then.
+    """
 
     def __init__(self, incarnation: str, streams: Iterable[str], recovered: Iterable[FrameId]) -> None:
         """Report on ``streams``, and on those that ``recovered`` frames belong to."""
@@ -33,6 +36,10 @@ class UplinkReport:
     def changed(self) -> None:
         """Something may be different from the last report."""
         self._changed = True
+
+    def due_at_once(self) -> None:
+        """Something is different that must not wait for the second to be over."""
+        self._changed, self._due_s = True, -math.inf
 
     def late(self, frame: FrameId) -> None:
         """An answer came after the decision."""

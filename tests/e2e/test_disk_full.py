@@ -50,10 +50,10 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """A tmpfs of 4 MiB, which is mounted for this test alone."""
+    """A tmpfs of 16 MiB, which is mounted for this test alone."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tandem-test", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tandem-test", str(folder)]
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a small file system")
     if (tried := subprocess.run(mount, capture_output=True, text=True, check=False)).returncode:

@@ -1051,6 +1051,30 @@ def test_a_full_disk_is_told_and_logged_once() -> None:
     assert [progress.waiting for progress in of(UplinkProgress, world.said)][-1] == "no worker is there"
 
 
+def test_that_the_disk_takes_again_is_said_before_what_it_kept_back() -> None:
+    """Else the last state of a stream may say for ever that the disk is full."""
+    world = World(FullOutbox(), expires_s=0.4)
+    world.send(worker(), example())
+    world.tick(1.0 - 0.4)
+    full(world)
+    world.send(example(2, born_s=world.now_s))
+    room(world)
+    said = [message for _, message in world.sleep(1.05)]
+    kinds = [type(message) for message in said]
+    back = [message.waiting for message in of(UplinkProgress, said)]
+    assert "" in back
+    report = next(at for at, message in enumerate(said) if isinstance(message, UplinkProgress) and not message.waiting)
+    assert report < kinds.index(Store)
+
+
+def test_a_drain_tells_at_once_how_things_are() -> None:
+    world = World()
+    world.send(worker())
+    world.send(example())
+    (said,) = [message for message in world.send(Drain()) if isinstance(message, UplinkProgress)]
+    assert said.offered == 1
+
+
 def test_a_full_disk_is_asked_again_after_1_s_doubled_to_30() -> None:
     world = World(FullOutbox())
     asked_s: list[float] = []
