@@ -73,7 +73,7 @@ def plan_service(
         ExceptionGroup: of ``ConfigError``, one for each thing that is wrong; each names object and field.
     """
     errors: list[ConfigError] = []
-    below = merged({"service": service.metadata.name}, settings or {})
+    below = merged({"service": service.metadata.name, "sink": {"out": "/outputs"}}, settings or {})
 
     def attempt(step: Callable[[], WorkerPlan]) -> WorkerPlan | None:
         try:

@@ -1,0 +1,213 @@
+"""A worker's Deployment and HorizontalPodAutoscaler: the user's template, and what Tandem has to add to it."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from pipeline.app.parts import EDGE
+from pipeline.app.places import Places
+from pipeline.app.sedna.model_source import MODELS
+from pipeline.app.sedna.names import KEEP_IMAGE, deployment_name, labels, metadata
+from pipeline.app.sedna.objects import JointInferenceService
+from pipeline.app.sedna.translate import Side, WorkerPlan
+from pipeline.errors import ConfigError
+from pipeline.stage import StageName
+
+PORT: Final = 9100
+"""Where a worker serves its probes and metrics, unless its template sets another port."""
+
+UID: Final = 10001
+"""The user of a pod without files of the node."""
+
+DRAIN_S: Final = 30
+"""The grace at a pod's end: longer than a drain."""
+
+_SIDES: Final = {Side.EDGE: EDGE, Side.CLOUD: (StageName.CLOUD,)}
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Tandem's image."""
+
+    name: str
+    pull_policy: str = "IfNotPresent"
+
+
+def deployment(service: JointInferenceService, plan: WorkerPlan, image: Image, broker_url: str) -> dict[str, Any]:
+    """A worker's Deployment. How many replicas a cloud worker has is left to its hpa, or to ``kubectl scale``.
+
+    Raises:
+        ConfigError: the model would have to be fetched, or what Tandem adds is in the template already: a mount at
+            ``/models``, or a volume of that name.
+    """
+    if plan.model.fetched:
+        raise ConfigError(
+            f"Model {plan.worker.model.name}: spec.url",
+            f"{plan.model.url} would have to be fetched, which is not done yet: give the path of a file on the node",
+        )
+    own = labels(service, plan.side)
+    template = plan.worker.template
+    described = template.get("metadata") or {}
+    spec: dict[str, Any] = {
+        "selector": {"matchLabels": own},
+        "template": {
+            "metadata": {**described, "labels": {**(described.get("labels") or {}), **own}},
+            "spec": _pod(service, plan, image, broker_url),
+        },
+    }
+    if plan.side is Side.EDGE:  # a camera has one reader, also while a new pod takes over
+        spec |= {"replicas": 1, "strategy": {"type": "Recreate"}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(service, deployment_name(service, plan.side), plan.side),
+        "spec": spec,
+    }
+
+
+def autoscaler(service: JointInferenceService, plan: WorkerPlan) -> dict[str, Any] | None:
+    """The autoscaler of a cloud worker that asks for one; an edge has none, since one reader reads a camera."""
+    if plan.worker.hpa is None or plan.side is Side.EDGE:
+        return None
+    target = deployment_name(service, plan.side)
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": metadata(service, f"hpa-{target}", plan.side),
+        "spec": {
+            **plan.worker.hpa.model_dump(by_alias=True, exclude_none=True),
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target},
+        },
+    }
+
+
+def uses_node_files(plan: WorkerPlan) -> bool:
+    """Whether the pod sees files of its node, which belong to root there."""
+    return plan.model.folder is not None or any(
+        volume.get("hostPath") is not None for volume in plan.template.pod.get("volumes") or ()
+    )
+
+
+def keeps_image(service: JointInferenceService, plan: WorkerPlan) -> bool:
+    """Whether the worker runs the image in the template."""
+    described = plan.worker.template.get("metadata") or {}
+    noted = {**service.metadata.annotations, **(described.get("annotations") or {})}
+    return noted.get(KEEP_IMAGE) == "true"
+
+
+def _pod(service: JointInferenceService, plan: WorkerPlan, image: Image, broker_url: str) -> dict[str, Any]:
+    pod = plan.template.pod
+    added = list(_added(plan))
+    _check_free(plan, added)
+    worker = _container(service, plan, image, broker_url)
+    worker["volumeMounts"] = [*(worker.get("volumeMounts") or ()), *(mount for _, mount in added)]
+    return {
+        "terminationGracePeriodSeconds": DRAIN_S,
+        "automountServiceAccountToken": False,
+        **pod,
+        "securityContext": {**_pod_security(plan), **(pod.get("securityContext") or {})},
+        "containers": [worker, *pod["containers"][1:]],
+        "volumes": [*(pod.get("volumes") or ()), *(volume for volume, _ in added)],
+    }
+
+
+def _container(service: JointInferenceService, plan: WorkerPlan, image: Image, broker_url: str) -> dict[str, Any]:
+    kept = dict(plan.template.container)
+    command = {"command": ["tandem", "run", *_SIDES[plan.side]]}
+    if not keeps_image(service, plan):
+        for key in ("args", "command"):  # they are for the image that is replaced
+            kept.pop(key, None)
+        kept |= {"image": image.name, "imagePullPolicy": kept.get("imagePullPolicy", image.pull_policy)}
+    defaults = {
+        "TANDEM_BROKER__URL": broker_url,
+        "TANDEM_HTTP__HOST": "0.0.0.0",  # noqa: S104 - of a pod, for its probes
+        "TANDEM_HTTP__PORT": str(PORT),
+    }
+    own = {"TANDEM_SERVICE": service.metadata.name, **plan.environment}
+    return {
+        **command,
+        "livenessProbe": _probe("/healthz", plan, failures=6),
+        "readinessProbe": _probe("/readyz", plan, failures=3),
+        "startupProbe": _probe("/healthz", plan, failures=60),
+        **kept,
+        "env": list(_variables(kept.get("env") or (), defaults, own)),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            **(kept.get("securityContext") or {}),
+        },
+    }
+
+
+def _variables(
+    users: Iterable[Mapping[str, Any]], defaults: Mapping[str, str], own: Mapping[str, str]
+) -> Iterator[dict[str, Any]]:
+    """The user's variables beat our defaults, and what Sedna sets beats the user's; no name comes twice."""
+    named = {str(variable["name"]): dict(variable) for variable in users}
+    ours: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in own.items()]
+    ours.append({"name": "WORKER_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}})
+    set_by_us = {variable["name"] for variable in ours}
+    yield from ({"name": name, "value": value} for name, value in defaults.items() if name not in named)
+    yield from (variable for name, variable in named.items() if name not in set_by_us)
+    yield from ours
+
+
+def _probe(path: str, plan: WorkerPlan, failures: int) -> dict[str, Any]:
+    port = plan.config.http.port or PORT
+    return {
+        "httpGet": {"path": path, "port": port},
+        "periodSeconds": 5,
+        "timeoutSeconds": 3,
+        "failureThreshold": failures,
+    }
+
+
+def _pod_security(plan: WorkerPlan) -> dict[str, Any]:
+    """Restricted; with files of the node as root, since they are root's there, but with none of its capabilities."""
+    user: dict[str, Any] = {"runAsUser": 0, "runAsGroup": 0}
+    if not uses_node_files(plan):
+        user = {"runAsUser": UID, "runAsGroup": UID, "fsGroup": UID, "runAsNonRoot": True}
+    return {"seccompProfile": {"type": "RuntimeDefault"}, **user}
+
+
+def _added(plan: WorkerPlan) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The volumes that Tandem adds, each with its mount."""
+    if plan.model.folder is not None:
+        host = {"path": str(plan.model.folder), "type": "Directory"}
+        yield (
+            {"name": "tandem-model", "hostPath": host},
+            {"name": "tandem-model", "mountPath": str(MODELS), "readOnly": True},
+        )
+    for number, folder in enumerate(_to_write(plan)):
+        name = f"tandem-scratch-{number}"
+        yield {"name": name, "emptyDir": {}}, {"name": name, "mountPath": str(folder)}
+
+
+def _to_write(plan: WorkerPlan) -> Iterator[PurePosixPath]:
+    """The folders that are written to and that no mount of the template holds: the root file system is read-only."""
+    mounted = [mount.at for mount in plan.template.mounts]
+    temporary = PurePosixPath("/tmp")  # noqa: S108 - of the container
+    if temporary not in mounted:
+        yield temporary
+    if plan.side is Side.EDGE:
+        places = Places.of(plan.config)
+        wanted = {str(folder) for folders in places.pictures.values() for folder in folders} | {str(places.state)}
+        bare = sorted(path for path in wanted if not any(PurePosixPath(path).is_relative_to(at) for at in mounted))
+        if bare:
+            common = PurePosixPath(os.path.commonpath(bare))
+            yield from [common] if len(common.parts) > 1 else [PurePosixPath(path) for path in bare]
+
+
+def _check_free(plan: WorkerPlan, added: Iterable[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    paths = {str(mount.at) for mount in plan.template.mounts}
+    names = {volume.get("name") for volume in plan.template.pod.get("volumes") or ()}
+    for volume, mount in added:
+        if mount["mountPath"] in paths:
+            raise ConfigError(f"spec.{plan.side}Worker.template", f"{mount['mountPath']} is Tandem's: mount elsewhere")
+        if volume["name"] in names:
+            raise ConfigError(f"spec.{plan.side}Worker.template", f"volume {volume['name']} is Tandem's: rename yours")
