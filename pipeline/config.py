@@ -135,6 +135,12 @@ class MinerConfig(BaseModel):
         return dict(self.model_extra or {})
 
 
+class AuditConfig(Section):
+    """The easy frames that are sent as well, to see what easy frames hide."""
+
+    share: Score = Field(0.01, description="the random share of the easy frames that is sent too; 0 for none")
+
+
 class OutboxConfig(Section):
     """The hard examples that wait for their end."""
 
@@ -192,6 +198,7 @@ class Config(Section):
     reader: ReaderConfig = ReaderConfig()
     detector: DetectorConfig = DetectorConfig()
     miner: MinerConfig = MinerConfig()
+    audit: AuditConfig = AuditConfig()
     outbox: OutboxConfig = OutboxConfig()
     cloud: CloudConfig = CloudConfig()
     sink: SinkConfig = SinkConfig()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from pipeline.gain import Gain
 from pipeline.image import Image
 from pipeline.model import Counts, Detections, Ending, FrameId, Tally, Verdict
 
@@ -282,6 +283,7 @@ class State:
 
     Attributes:
         removed: of how many frames the pictures were removed, since only so much is kept (``sink.keep``).
+        gain: what the edge misses and what the cloud corrects.
     """
 
     stream: str
@@ -297,6 +299,7 @@ class State:
     late: int
     waiting: str
     removed: int
+    gain: Gain
 
 
 @dataclass(frozen=True, slots=True)

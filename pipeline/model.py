@@ -108,11 +108,12 @@ class Verdict:
     """Whether a frame is hard, and why.
 
     Attributes:
-        hard: True sends the frame to the cloud.
+        hard: whether the miner finds the frame hard; True sends it to the cloud.
         miner: the name of the miner that decided, e.g. ``IBT``.
         score: what it measured; higher is harder. None where it measures nothing.
         threshold: the score from which on a frame is hard. None where there is none.
         reason: the decision in words, for people.
+        audited: whether it is sent although it is easy, as one of a random share that shows what easy ones hide.
     """
 
     hard: bool
@@ -120,6 +121,12 @@ class Verdict:
     score: float | None
     threshold: float | None
     reason: str
+    audited: bool = False
+
+    @property
+    def sent(self) -> bool:
+        """Whether the frame goes to the cloud."""
+        return self.hard or self.audited
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ class _Show:
     def of(cls, row: FrameRow, folders: OutputFolders) -> _Show:
         name = f"{row.seq}.jpeg"
         right = _picture(folders.all / name)
-        left = _picture(folders.hard_edge / name) if row.hard else right
+        left = _picture(folders.hard_edge / name) if row.hard or row.audited else right
         return cls(row, left, right, *changes(row.edge, row.joint))
 
     @property

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.errors import ConfigError, StorageError
+from pipeline.gain import Gain
 from pipeline.messages import SEQ_AHEAD, ReaderProgress, Result, Resume, SourceStatus, UplinkProgress
 from pipeline.model import Counts, Ending, FrameId, Tally
 from stages import ledger_statements as sql
+from stages.compare import changes
 from stages.database import connect
 from stages.ledger_account import COLUMNS, Account
-from stages.ledger_schema import encode_boxes, encode_steps, prepare, translated
+from stages.ledger_schema import decode_boxes, encode_boxes, encode_steps, prepare, translated
 from stages.lock import OwnerLock
 from stages.retention import Old
 from stages.sink_stores import Kept, Written
@@ -88,13 +90,15 @@ class SqliteLedger:
             sql.ADD,
             (
                 *(result.id.stream, result.id.seq, counts.admitted, 1, result.ending, result.reason),
-                *(verdict.hard, verdict.miner, verdict.score, verdict.threshold, verdict.reason),
+                *(verdict.hard, verdict.miner, verdict.score, verdict.threshold, verdict.reason, verdict.audited),
                 *(result.captured_ns, result.media_s, result.width, result.height),
                 *(result.edge_model, encode_boxes(result.detections), result.latency_ms),
                 *(encode_steps(result.steps_ms), ",".join(written.files), result.upload_bytes, written.size_bytes),
             ),
         )
         account = account.holding(written.size_bytes)
+        if result.ending is not Ending.FAILED:
+            account = account.judged(hard=verdict.hard)
         if result.ending is not None:
             account = account.plus(result.ending, result.upload_bytes)
         elif account.stream not in self._heard:
@@ -104,17 +108,20 @@ class SqliteLedger:
     def end(self, result: Result, written: Written) -> None:
         assert result.ending is not None  # noqa: S101 - the sink checks it
         boxes = encode_boxes(result.detections) if result.ending is Ending.CLOUD else None
+        hard, came, went = self._compared(result) if boxes is not None else (False, None, None)
         # It was given up when its uplink was started again, but that uplink had it: its first report was late or lost.
         given_up = self._ending(result.id) == INTERRUPTED
         self._write(
             sql.END,
             (
-                *(result.ending, result.reason, result.cloud_model, result.worker, boxes),
+                *(result.ending, result.reason, result.cloud_model, result.worker, boxes, came, went),
                 *(result.latency_ms, encode_steps(result.steps_ms), ",".join(written.files), result.upload_bytes),
                 *(written.size_bytes, result.id.stream, result.id.seq),
             ),
         )
         account = self._account(result.id.stream).holding(written.size_bytes).plus(result.ending, result.upload_bytes)
+        if came is not None and went is not None:
+            account = account.compared(hard=hard, came=came, went=went)
         if given_up:
             account = replace(account, interrupted=account.interrupted - 1)
         self._accounts[account.stream] = account
@@ -182,6 +189,9 @@ class SqliteLedger:
 
     def upload_bytes(self, stream: str) -> int:
         return self._committed.get(stream, Account(stream)).upload_bytes
+
+    def gain(self, stream: str) -> Gain:
+        return self._committed.get(stream, Account(stream)).gain
 
     def removed_frames(self, stream: str) -> int:
         return self._committed.get(stream, Account(stream)).removed
@@ -281,6 +291,13 @@ class SqliteLedger:
     def _open(self, stream: str) -> list[int]:
         with translated(self.path):
             return [seq for (seq,) in self._connection.execute(sql.OPEN, (stream,))]
+
+    def _compared(self, result: Result) -> tuple[bool, int | None, int | None]:
+        """Whether a frame is hard, and how many boxes came and went by the cloud's answer."""
+        with translated(self.path):
+            row = self._connection.execute(sql.JUDGED, (result.id.stream, result.id.seq)).fetchone()
+        came, went = changes(decode_boxes(row[1]), result.detections)
+        return bool(row[0]), len(came), len(went)
 
     def _ending(self, frame: FrameId) -> str | None:
         with translated(self.path):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
+from pipeline.gain import Found, Gain
 from pipeline.model import Counts
+from stages.gain import gain_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,14 @@ class Account:
     upload_bytes: int = 0
     kept_bytes: int = 0
     removed: int = 0
+    hard_frames: int = 0
+    hard_answered: int = 0
+    hard_missed: int = 0
+    hard_corrected: int = 0
+    easy_frames: int = 0
+    easy_answered: int = 0
+    easy_missed: int = 0
+    easy_corrected: int = 0
 
     @property
     def counts(self) -> Counts:
@@ -84,6 +94,22 @@ class Account:
         """With ``number`` more frames that ended so."""
         counted = {ending: getattr(self, ending) + number}
         return replace(self, upload_bytes=self.upload_bytes + upload_bytes, **counted)
+
+    def judged(self, *, hard: bool) -> Account:
+        """With one more frame that a miner found hard or easy."""
+        return replace(self, hard_frames=self.hard_frames + hard, easy_frames=self.easy_frames + (not hard))
+
+    def compared(self, *, hard: bool, came: int, went: int) -> Account:
+        """With one more frame that the cloud has answered, adding and removing so many boxes."""
+        which = "hard" if hard else "easy"
+        found = {"answered": 1, "missed": int(came > 0), "corrected": int(came + went > 0)}
+        return replace(self, **{f"{which}_{name}": getattr(self, f"{which}_{name}") + n for name, n in found.items()})
+
+    @property
+    def gain(self) -> Gain:
+        """What the edge misses and what the cloud corrects."""
+        hard = Found(self.hard_frames, self.hard_answered, self.hard_missed, self.hard_corrected)
+        return gain_of(hard, Found(self.easy_frames, self.easy_answered, self.easy_missed, self.easy_corrected))
 
     def holding(self, size_bytes: int, removed: int = 0) -> Account:
         """With so many bytes of pictures more, and so many frames whose pictures were removed."""

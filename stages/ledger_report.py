@@ -13,11 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ConfigError
+from pipeline.gain import NO_GAIN, Found, Gain
 from pipeline.model import Detections, Tally
+from stages.gain import gain_of
 from stages.ledger_schema import decode_boxes, translated
 
 _FRAMES: Final = """SELECT seq, media_s, width, height, hard, verdict, ending, reason, edge_boxes, cloud_boxes,
-    edge_files, cloud_files, removed_ns IS NOT NULL FROM frames WHERE stream = ? ORDER BY seq"""
+    edge_files, cloud_files, removed_ns IS NOT NULL, audited FROM frames WHERE stream = ? ORDER BY seq"""
+
+
+_FOUND: Final = """SELECT count(*), count(came), count(*) FILTER (WHERE came > 0),
+    count(*) FILTER (WHERE came + went > 0)
+    FROM frames WHERE stream = ? AND hard = ? AND (revision = 2 OR ending IS NOT 'failed')"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +39,7 @@ class StreamReport:
         cloud_ms: (M,) milliseconds from capture to revision 2, of the frames that the cloud answered.
         kept_bytes: what its pictures take on disk.
         removed: of how many frames the pictures were removed, since only so much is kept.
+        gain: what the edge misses and what the cloud corrects, counted from the rows.
     """
 
     stream: str
@@ -44,6 +52,7 @@ class StreamReport:
     cloud_ms: npt.NDArray[np.float64]
     kept_bytes: int
     removed: int
+    gain: Gain = NO_GAIN
 
     @property
     def upload_ratio(self) -> float:
@@ -62,6 +71,7 @@ class FrameRow:
         joint: the final boxes: the cloud's where it answered, else the edge's.
         files: the folders that have a picture of it.
         removed: whether its pictures were removed, since only so much is kept.
+        audited: whether it was easy, and sent all the same.
     """
 
     stream: str
@@ -77,6 +87,7 @@ class FrameRow:
     joint: Detections
     files: frozenset[str]
     removed: bool = False
+    audited: bool = False
 
 
 def read_report(path: Path) -> dict[str, StreamReport]:
@@ -97,12 +108,26 @@ def read_frames(path: Path, stream: str) -> Iterator[FrameRow]:
     """The frames of a stream, in the order of ``seq``; errors as of ``read_report``."""
     with _reading(path) as connection:
         for row in connection.execute(_FRAMES, (stream,)):
-            seq, media_s, width, height, hard, verdict, ending, reason, edge_boxes, cloud_boxes, *files, removed = row
+            (
+                seq,
+                media_s,
+                width,
+                height,
+                hard,
+                verdict,
+                ending,
+                reason,
+                edge_boxes,
+                cloud_boxes,
+                *files,
+                removed,
+                audited,
+            ) = row
             edge = decode_boxes(edge_boxes)
             joint = decode_boxes(cloud_boxes) if cloud_boxes is not None else edge
             have = frozenset(name for text in files if text and not removed for name in text.split(","))
             about = (seq, media_s, width, height, bool(hard), verdict, ending, reason)
-            yield FrameRow(stream, *about, edge, joint, have, bool(removed))
+            yield FrameRow(stream, *about, edge, joint, have, bool(removed), bool(audited))
 
 
 def read_rows(path: Path, table: str, order: str) -> Iterator[dict[str, object]]:
@@ -151,7 +176,13 @@ def _stream_report(connection: sqlite3.Connection, row: tuple[str, str, int, int
         cloud_ms=np.array(connection.execute(cloud, (stream,)).fetchall(), np.float64).reshape(-1),
         kept_bytes=kept_bytes,
         removed=removed,
+        gain=gain_of(*(_found(connection, stream, hard=hard) for hard in (True, False))),
     )
+
+
+def _found(connection: sqlite3.Connection, stream: str, *, hard: bool) -> Found:
+    row = connection.execute(_FOUND, (stream, hard)).fetchone()
+    return Found(*row)
 
 
 @contextmanager

@@ -7,6 +7,8 @@
     ``frames``); last_seq: the last number that an earlier reader of a live stream may have used; found: how many
     admitted frames of earlier ones the counts of this one lack; ahead: what makes a number of the frames that it has
     read, since numbers that may have been used are left out; upload_bytes;
+    hard_frames, easy_frames: what the miner has judged; hard_answered, easy_answered: what of it the cloud has seen;
+    *_missed, *_corrected: in how many of these it saw what the edge did not, or changed anything;
     kept_bytes: what its pictures take; removed: of how many frames they were removed (``sink.keep``).
 
 ``tally``, a view: the counts of ``streams``, and ``pending``.
@@ -15,7 +17,8 @@
     stream, seq; ordinal: its place among the admitted frames, from 1;
     revision (1 or 2, the last stored); ending (easy, cloud, expired, failed, interrupted; NULL while the cloud may
     answer); reason: why it ended so;
-    hard (0 or 1), miner, score, threshold, verdict (in words);
+    hard (0 or 1), miner, score, threshold, verdict (in words); audited (0 or 1: easy, and sent all the same);
+    came, went: how many boxes the cloud added and removed; NULL unless it answered;
     captured_ns (since the epoch), media_s (in the source), width, height (pixels);
     edge_model, edge_boxes, edge_ms (capture to decision), edge_steps (milliseconds, JSON), edge_files: revision 1;
     cloud_model, worker, cloud_boxes, cloud_ms, cloud_steps, cloud_files, upload_bytes: revision 2.
@@ -43,7 +46,7 @@ import numpy as np
 from pipeline.errors import ConfigError, StorageError
 from pipeline.model import Detections
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """The ledger's format, in SQLite's ``user_version``."""
 
 _APPLICATION_ID: Final = 0x544E444D
@@ -58,12 +61,17 @@ CREATE TABLE streams (
     easy INTEGER NOT NULL, cloud INTEGER NOT NULL, expired INTEGER NOT NULL, failed INTEGER NOT NULL,
     interrupted INTEGER NOT NULL, lost INTEGER NOT NULL, last_seq INTEGER NOT NULL, ahead INTEGER NOT NULL,
     found INTEGER NOT NULL, upload_bytes INTEGER NOT NULL,
-    kept_bytes INTEGER NOT NULL, removed INTEGER NOT NULL
+    kept_bytes INTEGER NOT NULL, removed INTEGER NOT NULL,
+    hard_frames INTEGER NOT NULL, hard_answered INTEGER NOT NULL,
+    hard_missed INTEGER NOT NULL, hard_corrected INTEGER NOT NULL,
+    easy_frames INTEGER NOT NULL, easy_answered INTEGER NOT NULL,
+    easy_missed INTEGER NOT NULL, easy_corrected INTEGER NOT NULL
 );
 CREATE TABLE frames (
     stream TEXT NOT NULL, seq INTEGER NOT NULL, ordinal INTEGER NOT NULL,
     revision INTEGER NOT NULL, ending TEXT, reason TEXT NOT NULL,
     hard INTEGER NOT NULL, miner TEXT NOT NULL, score REAL, threshold REAL, verdict TEXT NOT NULL,
+    audited INTEGER NOT NULL, came INTEGER, went INTEGER,
     captured_ns INTEGER NOT NULL, media_s REAL NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
     edge_model TEXT NOT NULL, edge_boxes TEXT NOT NULL, edge_ms REAL NOT NULL, edge_steps TEXT NOT NULL,
     edge_files TEXT NOT NULL,
@@ -77,7 +85,7 @@ CREATE INDEX frames_kept ON frames (captured_ns, seq)
 CREATE VIEW tally AS SELECT stream, read, skipped, dropped, admitted, easy, cloud, expired, failed, interrupted,
     admitted - easy - cloud - expired - failed - interrupted AS pending FROM streams;
 PRAGMA application_id = 0x544E444D;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 COMMIT;
 """
 

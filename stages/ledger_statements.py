@@ -11,12 +11,15 @@ PUT_ACCOUNT: Final = (
     f"ON CONFLICT (stream) DO UPDATE SET {', '.join(f'{name} = :{name}' for name in COLUMNS[1:])}"
 )
 ADD: Final = f"""INSERT INTO frames (
-    stream, seq, ordinal, revision, ending, reason, hard, miner, score, threshold, verdict, captured_ns, media_s,
-    width, height, edge_model, edge_boxes, edge_ms, edge_steps, edge_files, upload_bytes, size_bytes
-) VALUES ({", ".join("?" * 22)})"""  # noqa: S608 - placeholders
+    stream, seq, ordinal, revision, ending, reason, hard, miner, score, threshold, verdict, audited,
+    captured_ns, media_s, width, height, edge_model, edge_boxes, edge_ms, edge_steps, edge_files,
+    upload_bytes, size_bytes
+) VALUES ({", ".join("?" * 23)})"""  # noqa: S608 - placeholders
 END: Final = """UPDATE frames SET revision = 2, ending = ?, reason = ?, cloud_model = ?, worker = ?, cloud_boxes = ?,
+    came = ?, went = ?,
     cloud_ms = ?, cloud_steps = ?, cloud_files = ?, upload_bytes = ?, size_bytes = size_bytes + ?
     WHERE stream = ? AND seq = ?"""
+JUDGED: Final = "SELECT hard, edge_boxes FROM frames WHERE stream = ? AND seq = ?"
 KEPT: Final = "SELECT revision, ending, edge_files, cloud_files, removed_ns FROM frames WHERE stream = ? AND seq = ?"
 OPEN: Final = "SELECT seq FROM frames WHERE stream = ? AND ending IS NULL ORDER BY seq"
 OLDEST: Final = """SELECT stream, seq, captured_ns, edge_files, cloud_files FROM frames INDEXED BY frames_kept

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pipeline.messages import Detected, Example, Message, Undeliverable
 from pipeline.stage import Clock
 from stages.failed import failed
+from stages.mining.audit import NO_AUDIT, Audit
 from stages.mining.miner import Miner, View
 
 
@@ -17,17 +18,19 @@ class MinerStage:
     A message that cannot be sent on ends its frame as failed.
     """
 
-    def __init__(self, miner: Miner, *, clock: Clock) -> None:
-        """Judge frames by ``miner``; ``clock`` is the monotonic one, and miners never see it."""
+    def __init__(self, miner: Miner, *, clock: Clock, audit: Audit = NO_AUDIT) -> None:
+        """Judge frames by ``miner``; ``clock`` is the monotonic one, and miners never see it, nor the ``audit``."""
         self._miner = miner
         self._clock = clock
+        self._audit = audit if miner.audited else NO_AUDIT
 
     def process(self, message: Message) -> Sequence[Message]:
         """Answer a ``Detected``; see ``Stage.process``."""
         match message:
             case Detected():
                 started_s = self._clock()
-                verdict = self._miner.judge(view_of(message))
+                view = view_of(message)
+                verdict = self._audit.of(self._miner.judge(view), view)
                 steps_ms = {**message.steps_ms, "mine": (self._clock() - started_s) * 1000}
                 return (Example(message, verdict, steps_ms),)
             case Undeliverable(message=Example() as example, reason=reason):

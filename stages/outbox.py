@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
@@ -36,8 +37,12 @@ class Waiting:
 
     @property
     def hardness(self) -> float:
-        """By how much it is missed where not all frames can be had: the miner's score. 0 where there is none."""
-        return self.store.result.verdict.score or 0.0
+        """By how much it is missed where not all frames can be had: the miner's score. 0 where there is none.
+
+        An audited frame comes before all others: if its score decided whether it is seen, the audit would be biased.
+        """
+        verdict = self.store.result.verdict
+        return math.inf if verdict.audited else verdict.score or 0.0
 
     @property
     def needs_picture(self) -> bool:

@@ -120,7 +120,9 @@ def _packed(result: Result) -> bytes:
             "scores": seen.scores.astype("<f4").tobytes(),
             "labels": seen.labels.astype("<i4").tobytes(),
             "names": seen.names,
-            "verdict": (verdict.hard, verdict.miner, verdict.score, verdict.threshold, verdict.reason),
+            "verdict": (
+                *(verdict.hard, verdict.miner, verdict.score, verdict.threshold, verdict.reason, verdict.audited),
+            ),
             "edge_model": result.edge_model,
             "cloud_model": result.cloud_model,
             "worker": result.worker,

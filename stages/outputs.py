@@ -104,8 +104,8 @@ class FolderOutputs:
     def edge(self, result: Result, image: Image) -> Written:
         """Write revision 1: ``all``, and of a hard frame ``hard_edge`` and ``dataset``; see ``OutputStore``."""
         to, name = self._to(result.id), f"{result.id.seq}.jpeg"
-        drawn = draw_jpeg(image, result.detections, self._quality, encoded=result.verdict.hard)
-        if not result.verdict.hard:
+        drawn = draw_jpeg(image, result.detections, self._quality, encoded=result.verdict.sent)
+        if not result.verdict.sent:
             return Written(("all",), self._publish({to.all / name: drawn}))
         size_bytes = self._publish(
             {to.dataset / name: _jpeg(image), to.hard_edge / name: drawn, to.all / name: to.hard_edge / name}

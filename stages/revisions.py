@@ -10,12 +10,12 @@ from stages.held import Held
 
 
 def first(example: Example, now_s: float) -> Result:
-    """Revision 1: the edge's answer, final where the frame is easy."""
+    """Revision 1: the edge's answer, final where nobody asks the cloud."""
     detected, frame = example.detected, example.detected.frame
     return Result(
         id=example.id,
         revision=1,
-        ending=None if example.verdict.hard else Ending.EASY,
+        ending=None if example.verdict.sent else Ending.EASY,
         reason="",
         source="edge",
         captured_ns=frame.captured_ns,

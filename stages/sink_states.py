@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from pipeline.gain import Gain
 from pipeline.messages import Message, ReaderProgress, SourceStatus, State, UplinkProgress
 from pipeline.model import Tally
 
@@ -21,6 +22,9 @@ class Sums(Protocol):
 
     def upload_bytes(self, stream: str) -> int:
         """What was sent to workers for the frames whose end is committed."""
+
+    def gain(self, stream: str) -> Gain:
+        """What the edge misses and what the cloud corrects, by the frames that are committed."""
 
     def removed_frames(self, stream: str) -> int:
         """Of how many frames the pictures were removed."""
@@ -114,4 +118,5 @@ def _state(reader: ReaderProgress, uplink: UplinkProgress | None, ledger: Sums, 
         late=uplink.late if uplink else 0,
         waiting=refusal or (uplink.waiting if uplink else ""),
         removed=ledger.removed_frames(reader.stream),
+        gain=ledger.gain(reader.stream),
     )

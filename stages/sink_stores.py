@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.gain import Gain
 from pipeline.image import Image
 from pipeline.messages import ReaderProgress, Result, Resume, UplinkProgress
 from pipeline.model import Counts, FrameId, Tally
@@ -72,6 +73,9 @@ class LedgerStore(Protocol):
 
     def upload_bytes(self, stream: str) -> int:
         """What was sent to workers for the frames whose end is committed. Cheap."""
+
+    def gain(self, stream: str) -> Gain:
+        """What the edge misses and what the cloud corrects, by the frames that are committed."""
 
     def removed_frames(self, stream: str) -> int:
         """Of how many frames the pictures were removed, since only so much is kept. Cheap."""

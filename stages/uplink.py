@@ -192,7 +192,7 @@ class Uplink:
         held = self._held.get(example.id)
         known = held.waiting.store.result if held else self._ended.get(example.id)
         result = known or revisions.first(example, now_s)
-        if known is None and example.verdict.hard:
+        if known is None and example.verdict.sent:
             self._hold(Store(result, frame.image, frame.counts), frame.born_s)
         elif known is None:
             self._end(result)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pipeline.gain import Estimate, Found, Gain
 from pipeline.image import Image, Pixels
 from pipeline.messages import (
     AnswerStatus,
@@ -182,10 +183,16 @@ def resume(stream: str = STREAM, *, refused: str = "") -> Resume:
     return Resume(stream, "r1", Counts(), ((1, 1), (11, 31)), refused)
 
 
+def gain() -> Gain:
+    """Of a stream with an audited frame."""
+    half = Estimate(0.5, 0.25, 0.75)
+    return Gain(Found(1, 1, 1, 1), Found(2, 1, 0, 1), half, half, None)
+
+
 def state(stream: str = STREAM) -> State:
     """A stream in the middle of its file."""
     tally = Tally(read=21, skipped=18, admitted=3, easy=1, cloud=1, pending=1)
-    return State(stream, "gate.mp4", False, SourceStatus.RUNNING, "", tally, 40_000, 1, 1, 1, 0, "", 2)
+    return State(stream, "gate.mp4", False, SourceStatus.RUNNING, "", tally, 40_000, 1, 1, 1, 0, "", 2, gain())
 
 
 def worker_state(worker: str = WORKER, *, gone: bool = False) -> WorkerState:

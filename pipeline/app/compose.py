@@ -31,6 +31,7 @@ from stages.inference import BackgroundInference
 from stages.intake import Pace
 from stages.ledger import SqliteLedger
 from stages.miner import MinerStage
+from stages.mining.audit import Audit
 from stages.mining.registry import make_miner
 from stages.outputs import FolderOutputs
 from stages.reader import Reader
@@ -157,7 +158,8 @@ class _Parts:
 
     def miner(self) -> MinerStage:
         miner = self.config.miner
-        return MinerStage(make_miner(miner.name, miner.parameters, self.config.seed), clock=time.monotonic)
+        made = make_miner(miner.name, miner.parameters, self.config.seed)
+        return MinerStage(made, clock=time.monotonic, audit=Audit(self.config.audit.share, self.config.seed))
 
     def uplink(self) -> Uplink:
         outbox = self.config.outbox

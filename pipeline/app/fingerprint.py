@@ -18,7 +18,7 @@ _SAMPLE_BYTES = 1 << 16
 
 
 def fingerprint(config: Config, stream: str, address: SourceAddress, source: VideoSource) -> str:
-    """Hash the stream's source, sampling, models, miner and seed.
+    """Hash the stream's source, sampling, models, miner, audit and seed.
 
     Raises:
         SourceError: the source is a file that is not there yet.
@@ -30,6 +30,7 @@ def fingerprint(config: Config, stream: str, address: SourceAddress, source: Vid
         "edge": _model(config.detector),
         "cloud": _model(config.cloud),
         "miner": config.miner.model_dump(mode="json"),
+        "audit": config.audit.model_dump(mode="json"),
         "seed": config.seed,
     }
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]

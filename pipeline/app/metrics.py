@@ -39,6 +39,33 @@ PENDING: Final = Metric("tandem_frames_pending", "gauge", _STREAM, "admitted fra
 UPLOAD: Final = Metric(
     "tandem_upload_bytes_total", "counter", _STREAM, "bytes of JPEG sent to workers for frames that ended"
 )
+JUDGED: Final = Metric(
+    "tandem_gain_judged_frames_total", "counter", ("stream", "verdict"), "frames that the miner found hard or easy"
+)
+ANSWERED: Final = Metric(
+    "tandem_gain_answered_frames_total",
+    "counter",
+    ("stream", "verdict"),
+    "of these the frames that the cloud answered; of easy ones those that were audited",
+)
+CORRECTED: Final = Metric(
+    "tandem_gain_corrected_frames_total",
+    "counter",
+    ("stream", "verdict"),
+    "of these the frames in which the cloud changed anything",
+)
+MISSED: Final = Metric(
+    "tandem_gain_missed_frames_total",
+    "counter",
+    ("stream", "verdict"),
+    "of these the frames in which the cloud saw what the edge did not",
+)
+GAIN: Final = Metric(
+    "tandem_gain_ratio",
+    "gauge",
+    ("stream", "of", "bound"),
+    "estimate, or low or high end of its 95 % interval: of all frames missed, or corrected; recall of the miner",
+)
 SOURCE: Final = Metric(
     "tandem_source_status",
     "gauge",
@@ -124,6 +151,11 @@ METRICS: Final = (
     ENDED,
     PENDING,
     UPLOAD,
+    JUDGED,
+    ANSWERED,
+    CORRECTED,
+    MISSED,
+    GAIN,
     SOURCE,
     WINDOW,
     BACKLOG,

@@ -11,6 +11,7 @@ from pipeline.app import metrics
 from pipeline.app.metrics import Metric
 from pipeline.app.observations import Durations, Observations
 from pipeline.errors import DecodeError
+from pipeline.gain import Gain
 from pipeline.link import Link
 from pipeline.messages import AnswerStatus, ReaderProgress, SourceStatus, StageState, State, UplinkProgress, WorkerState
 from pipeline.topics import parse
@@ -122,6 +123,20 @@ def _of_state(state: State) -> Iterator[Reading]:
     yield from (Reading(metrics.ENDED, (state.stream, ending), counts[ending]) for ending in _ENDINGS)
     yield Reading(metrics.PENDING, stream, tally.pending)
     yield Reading(metrics.UPLOAD, stream, state.upload_bytes)
+    yield from _of_gain(state.stream, state.gain)
+
+
+def _of_gain(stream: str, gain: Gain) -> Iterator[Reading]:
+    for verdict, found in (("hard", gain.hard), ("easy", gain.easy)):
+        labels = stream, verdict
+        yield Reading(metrics.JUDGED, labels, found.frames)
+        yield Reading(metrics.ANSWERED, labels, found.answered)
+        yield Reading(metrics.CORRECTED, labels, found.corrected)
+        yield Reading(metrics.MISSED, labels, found.missed)
+    for of, share in (("missed", gain.missed), ("corrected", gain.corrected), ("recall", gain.recall)):
+        if share:
+            for bound, value in (("estimate", share.share), ("low", share.low), ("high", share.high)):
+                yield Reading(metrics.GAIN, (stream, of, bound), value)
 
 
 def _of_reader(progress: ReaderProgress) -> Iterator[Reading]:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from pipeline.app.places import Places
 from pipeline.errors import ConfigError
+from pipeline.gain import Estimate, Gain
 from pipeline.model import Tally
 from stages.ledger_report import StreamReport, percentile, read_report, span_s
 
@@ -110,6 +111,7 @@ class Report:
                 name: {"kept_bytes": stream.kept_bytes, "removed_frames": stream.removed}
                 for name, stream in self.streams.items()
             },
+            "gain": {name: asdict(stream.gain) for name, stream in self.streams.items()},
             "frames_per_s": round(self.frames_per_s, 2),
             "latency_ms": self.latency_ms(),
             "cpu_s": {name: round(seconds, 3) for name, seconds in self.cpu_s.items()},
@@ -143,6 +145,8 @@ class Report:
         latency = self.latency_ms()
         yield f"ledger    {'balanced' if self.balanced else 'NOT BALANCED'}"
         yield f"upload    {self.upload_ratio:.1%} of the frames, {_bytes(self.upload_bytes)}"
+        for name, stream in self.streams.items():
+            yield from _gain_lines(name, stream.gain)
         yield f"speed     {self.frames_per_s:.1f} frames/s"
         for name, text in (("edge", "edge answers"), ("cloud", "cloud answers")):
             yield f"{text:<14}p50 {_ms(latency[name]['p50'])}, p99 {_ms(latency[name]['p99'])} after capture"
@@ -167,6 +171,22 @@ def _ledger_table(streams: Mapping[str, StreamReport]) -> Table:
     for state in (field.name for field in fields(Tally)):
         table.add_row(state, *(str(getattr(stream.tally, state)) for stream in streams.values()))
     return table
+
+
+def _gain_lines(stream: str, gain: Gain) -> Iterator[str]:
+    audited = f"{gain.easy.answered} of {gain.easy.frames} easy frames audited"
+    if gain.missed is None or gain.corrected is None:
+        yield f"gain      {stream}: not known; {audited}"
+        return
+    words = (
+        f"the edge misses something in {_share(gain.missed)}, the cloud corrects {_share(gain.corrected)} of the frames"
+    )
+    recall = f", of which the miner finds {_share(gain.recall)}" if gain.recall else ""
+    yield f"gain      {stream}: {words}{recall}; {audited}"
+
+
+def _share(share: Estimate) -> str:
+    return f"{share.share:.0%} ({share.low:.0%} to {share.high:.0%})"
 
 
 def _rounded(value: float | None) -> float | None:

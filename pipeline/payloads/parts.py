@@ -108,11 +108,12 @@ class Box(Fields):
 class VerdictFields(Fields):
     """Whether the frame was hard, and why."""
 
-    hard: bool = Field(description="Whether it was meant for the cloud.")
+    hard: bool = Field(description="Whether the miner found it hard.")
     miner: Name = Field(description="The miner that decided.")
     score: float | None = Field(description="What the miner measured; higher is harder.")
     threshold: float | None = Field(description="The score from which on a frame is hard.")
     reason: Text = Field(description="The decision in words.")
+    audited: bool = Field(description="Whether it was easy, and sent as one of a random share of the easy frames.")
 
     @classmethod
     def of(cls, verdict: Verdict) -> Self:
@@ -122,10 +123,11 @@ class VerdictFields(Fields):
             score=verdict.score,
             threshold=verdict.threshold,
             reason=verdict.reason,
+            audited=verdict.audited,
         )
 
     def verdict(self) -> Verdict:
-        return Verdict(self.hard, self.miner, self.score, self.threshold, self.reason)
+        return Verdict(self.hard, self.miner, self.score, self.threshold, self.reason, self.audited)
 
 
 class CountsFields(Fields):

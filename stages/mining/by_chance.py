@@ -32,7 +32,10 @@ class Random(Miner):
         return self.verdict(hard=hard, score=1 - draw, threshold=1 - self.random_ratio, reason=reason)
 
 
-def uniform(seed: int, stream: str, seq: int) -> float:
-    """A number in [0, 1) that depends on these three alone (BLAKE2b, RFC 7693)."""
-    digest = hashlib.blake2b(f"{seed}/{stream}/{seq}".encode(), digest_size=8).digest()
+def uniform(seed: int, stream: str, seq: int, purpose: bytes = b"") -> float:
+    """A number in [0, 1) that depends on these alone (BLAKE2b, RFC 7693); ``purpose`` takes up to 16 bytes.
+
+    What is drawn for two purposes is independent.
+    """
+    digest = hashlib.blake2b(f"{seed}/{stream}/{seq}".encode(), digest_size=8, person=purpose).digest()
     return float(int.from_bytes(digest) >> (64 - _DRAW_BITS)) / float(1 << _DRAW_BITS)

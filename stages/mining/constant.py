@@ -22,6 +22,7 @@ class EdgeOnly(Miner):
     """No frame is hard."""
 
     name: ClassVar[str] = "EdgeOnly"
+    audited: ClassVar[bool] = False  # who chooses it wants that nothing leaves the edge
 
     def judge(self, view: View) -> Verdict:  # noqa: ARG002 - it looks at nothing
         """Easy."""

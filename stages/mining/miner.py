@@ -67,6 +67,9 @@ class Miner(BaseModel):
     name: ClassVar[str]
     """By which people choose it and verdicts name it."""
 
+    audited: ClassVar[bool] = True
+    """Whether an audit may send what this one finds easy."""
+
     def judge(self, view: View) -> Verdict:
         """Whether the frame is hard, and why."""
         raise NotImplementedError

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from pipeline.errors import StorageError
+from pipeline.gain import NO_GAIN, Gain
 from pipeline.image import Image
 from pipeline.messages import ReaderProgress, Result, Resume, UplinkProgress
 from pipeline.model import Counts, Detections, Ending, FrameId, Tally
@@ -142,6 +143,9 @@ class MemoryLedger:
         return Tally(
             counts.read, counts.skipped, counts.dropped, counts.admitted, easy, cloud, expired, failed, 0, pending
         )
+
+    def gain(self, stream: str) -> Gain:
+        return NO_GAIN
 
     def removed_frames(self, stream: str) -> int:
         return 0

@@ -7,12 +7,14 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, StorageError
+from pipeline.gain import Found
 from pipeline.messages import SEQ_AHEAD, ReaderProgress, Result, SourceStatus, UplinkProgress
 from pipeline.model import Counts, Detections, Ending, FrameId, Tally, Verdict
 from stages.ledger import SqliteLedger
@@ -372,7 +374,7 @@ def test_a_truncated_ledger_is_named_with_the_remedy(ledger: SqliteLedger) -> No
 
 @pytest.mark.parametrize(
     ("statement", "message"),
-    [("PRAGMA user_version = 1", "has format 1, but this Tandem knows 2"), ("CREATE TABLE t (a)", "another program")],
+    [("PRAGMA user_version = 1", "has format 1, but this Tandem knows 3"), ("CREATE TABLE t (a)", "another program")],
 )
 def test_a_ledger_of_another_kind_is_refused(tmp_path: Path, statement: str, message: str) -> None:
     path = tmp_path / "ledger.sqlite"
@@ -524,3 +526,37 @@ def test_a_person_can_ask_with_sqlite(ledger: SqliteLedger) -> None:
         query = "SELECT json_extract(edge_boxes, '$[0].class'), verdict FROM frames"
         assert person.execute(query).fetchall() == [("person", "because")]
         assert person.execute("SELECT stream, admitted, pending FROM tally").fetchall() == [("gate", 1, 1)]
+
+
+def test_it_counts_what_the_cloud_saw_that_the_edge_did_not(reopen: Open) -> None:
+    ledger = reopen()
+    seen = {1: boxes(0, 1), 2: boxes(0, 1, 1), 3: boxes(0), 4: boxes(1, 0), 5: boxes(0, 1)}
+    for seq in range(1, 7):
+        first = result(seq, ending=Ending.EASY if seq == 6 else None)
+        verdict = replace(first.verdict, hard=seq < 4, audited=seq in {4, 5})
+        ledger.add(replace(first, verdict=verdict), counts(seq, every=1), Written())
+    ledger.add(result(7, ending=Ending.FAILED), counts(7, every=1), Written())
+    ledger.commit()
+    for seq, found in seen.items():
+        ledger.end(replace(result(seq, 2, Ending.CLOUD), detections=found), Written())
+    ledger.rollback()
+    assert ledger.gain("gate").hard == Found(3)
+    for seq, found in seen.items():
+        if seq == 3:
+            ledger = reopen()  # a restart goes on with the sums
+        ledger.end(replace(result(seq, 2, Ending.CLOUD), detections=found), Written())
+        ledger.commit()
+    gain = ledger.gain("gate")
+    assert (gain.hard, gain.easy) == (Found(3, 3, 1, 2), Found(3, 2, 1, 1))
+    assert ledger.tally("gate").cloud == 5
+    assert ledger.tally("gate").easy == 1
+    assert read_report(ledger.path)["gate"].gain == gain
+    assert [row.audited for row in read_frames(ledger.path, "gate")] == [False] * 3 + [True] * 2 + [False] * 2
+
+
+def test_a_frame_that_expires_says_nothing_of_the_gain(ledger: SqliteLedger) -> None:
+    ledger.add(result(1), counts(1), Written())
+    ledger.end(result(1, 2, Ending.EXPIRED), Written())
+    ledger.commit()
+    assert ledger.gain("gate").hard == Found(1)
+    assert read_report(ledger.path)["gate"].gain.hard == Found(1)

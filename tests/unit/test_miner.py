@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
 
 from pipeline.image import Image
 from pipeline.messages import Detected, Drain, Example, Frame, Result, Store, Tick, Undeliverable
-from pipeline.model import Counts, Detections, Ending, FrameId
+from pipeline.model import Counts, Detections, Ending, FrameId, Verdict
 from stages.miner import MinerStage, view_of
+from stages.mining.audit import Audit
 from stages.mining.registry import make_miner
 
 FRAME = Frame(
@@ -66,3 +68,37 @@ def test_other_messages_change_nothing() -> None:
         assert list(it.process(message)) == []
     assert it.wakes_at_s == math.inf
     assert it.drained
+
+
+def test_a_random_share_of_the_easy_frames_is_sent_too_and_says_so() -> None:
+    verdicts = judged("IBT", Audit(0.1, seed=3), seqs=4000, threshold_img=0.0)
+    sent = [verdict for verdict in verdicts if verdict.sent]
+    assert all(verdict.audited and not verdict.hard for verdict in sent)
+    assert all("audit of 0.1 of the easy frames" in verdict.reason for verdict in sent)
+    assert 330 < len(sent) < 470
+    assert [verdict.audited for verdict in judged("IBT", Audit(0.1, seed=3), seqs=4000, threshold_img=0.0)] == [
+        verdict.audited for verdict in verdicts
+    ]
+    assert judged("IBT", Audit(0.1, seed=4), seqs=4000, threshold_img=0.0) != verdicts
+
+
+def test_hard_frames_need_no_audit() -> None:
+    assert not any(verdict.audited for verdict in judged("CloudOnly", Audit(1.0), seqs=9))
+
+
+def test_what_random_finds_easy_is_audited_as_often() -> None:
+    verdicts = judged("Random", Audit(0.1), seqs=4000, random_ratio=0.3)
+    easy = [verdict for verdict in verdicts if not verdict.hard]
+    assert 0.08 < sum(verdict.audited for verdict in easy) / len(easy) < 0.12
+
+
+def test_from_an_edge_that_is_alone_nothing_is_sent() -> None:
+    assert not any(verdict.sent for verdict in judged("EdgeOnly", Audit(1.0), seqs=9))
+
+
+def judged(miner: str, audit: Audit, seqs: int, **parameters: object) -> list[Verdict]:
+    it = MinerStage(make_miner(miner, parameters), clock=lambda: 0.0, audit=audit)
+    frames = (replace(FRAME, id=FrameId("gate", seq)) for seq in range(1, seqs + 1))
+    sure = replace(DETECTED, candidates=CANDIDATES.at_least(0.8))
+    examples = [example for frame in frames for example in it.process(replace(sure, frame=frame))]
+    return [example.verdict for example in examples if isinstance(example, Example)]
