@@ -87,7 +87,7 @@ def replay(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What tells hard frames: IBT, Threshold, CrossEntropy, Random, CloudOnly or EdgeOnly [IBT].",
+            help="What tells hard frames, e.g. IBT or LeastConfidence; the README has all [IBT].",
         ),
     ] = None,
     little: Annotated[

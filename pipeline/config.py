@@ -127,7 +127,7 @@ class MinerConfig(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str = Field("IBT", description="IBT, Threshold, CrossEntropy, Random, CloudOnly or EdgeOnly")
+    name: str = Field("IBT", description="one of the miners, e.g. IBT or LeastConfidence")
 
     @property
     def parameters(self) -> Mapping[str, object]:

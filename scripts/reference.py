@@ -11,6 +11,7 @@ from pipeline.app.metrics import METRICS
 from pipeline.config import Config, StreamConfig
 from pipeline.payloads.results import ResultPayload
 from stages.mining.registry import MINERS
+from stages.mining.uncertain import UncertainBoxes
 
 
 def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
@@ -31,8 +32,14 @@ def miners() -> Iterator[str]:
         for parameter, field in miner.model_fields.items():
             if (parameter, field.description) not in seen:
                 seen.add((parameter, field.description))
-                shared = "every miner that looks at boxes" if parameter.startswith("empty") else name
-                yield f"| {shared} | `{parameter}` | {_default(field.default)} | {field.description} |"
+                yield f"| {_whose(name, parameter)} | `{parameter}` | {_default(field.default)} | {field.description} |"
+
+
+def _whose(name: str, parameter: str) -> str:
+    """The miners that have a parameter, where it is not one miner's own."""
+    if parameter.startswith("empty"):
+        return "IBT, Threshold, CrossEntropy"
+    return "LeastConfidence, Margin, Entropy" if parameter in UncertainBoxes.model_fields else name
 
 
 def result_fields() -> Iterator[str]:

@@ -10,10 +10,16 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from pipeline.errors import ConfigError
+from stages.mining.band import UncertaintyBand
 from stages.mining.by_chance import Random
 from stages.mining.constant import CloudOnly, EdgeOnly
 from stages.mining.cross_entropy import CrossEntropy
+from stages.mining.difficult_case import DifficultCase
+from stages.mining.empty_suspicious import EmptySuspicious
+from stages.mining.entropy import Entropy
 from stages.mining.ibt import IBT
+from stages.mining.least_confidence import LeastConfidence
+from stages.mining.margin import Margin
 from stages.mining.miner import Miner
 from stages.mining.threshold import Threshold
 
@@ -21,11 +27,17 @@ MINERS: Final[Mapping[str, type[Miner]]] = {
     "IBT": IBT,
     "Threshold": Threshold,
     "CrossEntropy": CrossEntropy,
+    "LeastConfidence": LeastConfidence,
+    "Margin": Margin,
+    "Entropy": Entropy,
+    "UncertaintyBand": UncertaintyBand,
+    "DifficultCase": DifficultCase,
+    "EmptySuspicious": EmptySuspicious,
     "Random": Random,
     "CloudOnly": CloudOnly,
     "EdgeOnly": EdgeOnly,
 }
-"""All miners, by the names that Sedna gave them."""
+"""All miners by name: IBT to CrossEntropy, and Random to EdgeOnly, are called as in Sedna."""
 
 
 def make_miner(name: str, parameters: Mapping[str, object], seed: int = 0) -> Miner:

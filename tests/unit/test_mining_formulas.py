@@ -123,8 +123,15 @@ def miners(draw: st.DrawFn) -> Miner:
         "Threshold": ("threshold", "empty_low"),
         "CrossEntropy": ("threshold_cross_entropy", "empty_low"),
         "Random": ("random_ratio",),
+        "LeastConfidence": ("least",),
+        "Margin": ("least",),
+        "Entropy": ("least",),
+        "EmptySuspicious": ("threshold",),
     }.get(name, ())
     parameters: dict[str, Any] = {field: draw(shares) for field in fields}
+    if "least" in fields:
+        parameters["aggregate"] = draw(st.sampled_from(["sum", "max", "mean", "top"]))
+        parameters["threshold"] = draw(st.floats(0, 20))
     if name in BOX_MINERS:
         parameters["empty"] = draw(st.sampled_from(["easy", "hard", "suspicious"]))
     return make_miner(name, parameters)

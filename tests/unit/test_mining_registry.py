@@ -9,13 +9,20 @@ from stages.mining.ibt import IBT
 from stages.mining.registry import MINERS, make_miner
 
 
-def test_sednas_names_and_defaults() -> None:
+def test_names_and_defaults() -> None:
     defaults = {name: make_miner(name, {}).model_dump() for name in MINERS}
     empty = {"empty": "suspicious", "empty_low": 0.1, "empty_high": 1.0}
+    boxes = {"aggregate": "sum", "top": 5, "least": 0.2}
     assert defaults == {
         "IBT": {"threshold_box": 0.5, "threshold_img": 0.5, **empty},
         "Threshold": {"threshold": 0.5, **empty},
         "CrossEntropy": {"threshold_cross_entropy": 0.5, **empty},
+        "LeastConfidence": {"threshold": 4.3, **boxes},
+        "Margin": {"threshold": 5.7, **boxes},
+        "Entropy": {"threshold": 12.5, **boxes},
+        "UncertaintyBand": {"low": 0.3, "high": 0.8, "least_boxes": 7},
+        "DifficultCase": {"low": 0.3, "high": 0.6, "many": 8, "small": 0.0005},
+        "EmptySuspicious": {"threshold": 0.1},
         "Random": {"random_ratio": 0.3, "seed": 0},
         "CloudOnly": {},
         "EdgeOnly": {},
@@ -42,8 +49,10 @@ def test_a_seed_in_the_parameters_wins() -> None:
             "miner.name",
             "there is no miner 'ibt'; did you mean 'IBT'? known are IBT, Threshold, CrossEntropy",
         ),
-        ("Entropy", {}, "miner.name", "did you mean 'CrossEntropy'?"),
-        ("zzz", {}, "miner.name", "there is no miner 'zzz'; known are IBT, Threshold, CrossEntropy, Random, Cloud"),
+        ("Entropi", {}, "miner.name", "did you mean 'Entropy'?"),
+        ("UncertaintyBand", {"low": 0.5, "high": 0.4}, "miner", "low 0.5 is above high 0.4; swap them"),
+        ("DifficultCase", {"low": 0.5, "high": 0.5}, "miner", "low 0.5 is not below high 0.5; choose a lower one"),
+        ("zzz", {}, "miner.name", "there is no miner 'zzz'; known are IBT, Threshold, CrossEntropy, Least"),
         (
             "IBT",
             {"threshold_img": "abc"},

@@ -1,0 +1,47 @@
+"""Margin: boxes for which another answer is nearly as likely."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from stages.mining.overlap import ious
+from stages.mining.uncertain import Floats, UncertainBoxes
+
+SAME: Final = 0.5
+"""Boxes whose IoU is this or more are about the same thing."""
+
+
+class Margin(UncertainBoxes):
+    """Hard if the squared complements of the boxes' margins, put together, reach ``threshold``.
+
+    A box has (1 - |p1 - p2|)^2: p1 is its score, p2 that of its strongest rival, either background (1 - p1) or a box
+    of another class in its place (Scheffer, Decomain, Wrobel, "Active hidden Markov models for information
+    extraction", IDA 2001; squared as in Brust, Käding, Denzler, 2019, arXiv:1809.09875).
+    """
+
+    name: ClassVar[str] = "Margin"
+    what: ClassVar[str] = "narrowness of the margins"
+
+    threshold: float = Field(
+        5.7, ge=0, allow_inf_nan=False, description="a frame is hard whose margins are this narrow, or more"
+    )
+
+    @property
+    def limit(self) -> float:
+        """The threshold."""
+        return self.threshold
+
+    def uncertainties(self, boxes: npt.NDArray[np.float32], scores: Floats, labels: npt.NDArray[np.int32]) -> Floats:
+        """(1 - |p1 - p2|)^2, from 0 to 1."""
+        closeness = 1 - np.abs(2 * scores - 1)
+        for label in np.unique(labels)[:-1]:  # each pair of classes once
+            here, there = np.flatnonzero(labels == label), np.flatnonzero(labels > label)
+            rivals = ious(boxes[here], boxes[there]) >= SAME
+            near = np.where(rivals, 1 - np.abs(scores[here][:, None] - scores[there]), 0)
+            closeness[here] = np.maximum(closeness[here], near.max(axis=1))
+            closeness[there] = np.maximum(closeness[there], near.max(axis=0))
+        return closeness**2
