@@ -38,9 +38,11 @@ class Margin(UncertainBoxes):
     def uncertainties(self, boxes: npt.NDArray[np.float32], scores: Floats, labels: npt.NDArray[np.int32]) -> Floats:
         """(1 - |p1 - p2|)^2, from 0 to 1."""
         closeness = 1 - np.abs(2 * scores - 1)
-        for label in np.unique(labels)[:-1]:  # each pair of classes once
+        for label in sorted(set(labels.tolist()))[:-1]:  # each pair of classes once
             here, there = np.flatnonzero(labels == label), np.flatnonzero(labels > label)
             rivals = ious(boxes[here], boxes[there]) >= SAME
+            if not rivals.any():
+                continue
             near = np.where(rivals, 1 - np.abs(scores[here][:, None] - scores[there]), 0)
             closeness[here] = np.maximum(closeness[here], near.max(axis=1))
             closeness[there] = np.maximum(closeness[there], near.max(axis=0))
