@@ -149,6 +149,18 @@ class Connection:
                 why = f"{self._address} refuses the subscription to {name} ({reason})"
                 raise BrokerError(f"{why}: allow it in the broker's ACL")
 
+    async def round_trip(self, filters: Sequence[str]) -> None:
+        """Subscribe again to what is subscribed already, without what the broker keeps, for the sake of the answer.
+
+        Raises:
+            BrokerError: the connection broke.
+        """
+        again = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
+        try:
+            await self._client.subscribe([(name, again) for name in filters])
+        except aiomqtt.MqttError as error:
+            raise self._explained(error) from error
+
     async def broken(self) -> None:
         """Wait for the connection's end, which ``opened`` then explains.
 

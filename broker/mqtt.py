@@ -68,6 +68,7 @@ class MqttLink:
         self._failed_tries = 0
         self._diagnosis = ""
         self._refusals: set[tuple[str, str]] = set()
+        self._questions: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._connection: Connection | None = None
@@ -116,6 +117,16 @@ class MqttLink:
         """Wait until the broker is reached, and return whether it is; where not, ``reason`` says why."""
         self._online.wait(timeout_s)
         return self.connected
+
+    def round_trip(self, timeout_s: float) -> bool:
+        """Ask the broker something, and return whether it has answered within the time.
+
+        What it had sent before, retained messages as well, has been received by then. Of these it may hold back some
+        until others are acknowledged: another round trip, during which nothing comes, shows that none is left.
+        """
+        answered = threading.Event()
+        self._call(functools.partial(self._ask, answered))
+        return answered.wait(timeout_s)
 
     def stop(self, flush_s: float) -> None:
         """Give queued packets up to ``flush_s`` seconds to be acknowledged, then disconnect cleanly: no will is sent.
@@ -239,6 +250,18 @@ class MqttLink:
         finally:
             broken.cancel()
             stopping.cancel()
+
+    def _ask(self, answered: threading.Event) -> None:
+        if self._connection is None:
+            return
+        question = asyncio.ensure_future(self._connection.round_trip(self._filters))
+        self._questions.add(question)  # the event loop alone would not keep it
+        question.add_done_callback(functools.partial(self._asked, answered))
+
+    def _asked(self, answered: threading.Event, question: asyncio.Future[None]) -> None:
+        self._questions.discard(question)
+        if not question.cancelled() and question.exception() is None:
+            answered.set()
 
     def _pump(self) -> None:
         """Hand over what the window has room for."""

@@ -251,6 +251,26 @@ def check(
     raise typer.Exit(run_check(loaded, stages or list(StageName), _console()))
 
 
+@app.command()
+def status(
+    broker: Annotated[str | None, typer.Option(metavar="URL", help="The broker, mqtt[s]://HOST:PORT.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on and print it again until Ctrl-C.")] = False,
+    config: ConfigFile = None,
+    settings: Settings = None,
+) -> None:
+    """Show streams, workers and processes as the broker knows them.
+
+    Of the config's service, or of all services where none is set. It ends with 0 where something is there and all is
+    well, 1 where not, 2 where the broker is not reached.
+    """
+    from pipeline.app.status import status as show_status
+
+    loaded = _load(config, {"broker.url": broker}, settings)
+    log.configure("status", level="critical")
+    raise typer.Exit(show_status(loaded, _console(), as_json=as_json, watch=watch))
+
+
 def _console() -> Console:
     """Standard output; where it is no terminal, nothing is wrapped or cut for its width."""
     return Console() if sys.stdout.isatty() else Console(width=200)

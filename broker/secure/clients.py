@@ -41,7 +41,7 @@ def client_files(plan: Plan, user: User, ca: bytes, secret: str | Pair) -> Mappi
         files |= {"client.crt": (secret.certificate, False), "client.key": (secret.key, True)}
     if user.role is Role.VIEWER:
         # mosquitto_sub takes a password from a command line, which everybody can see, or from such a file.
-        return files | {VIEWER_CONFIG: (_mosquitto_sub(plan, user, secret).encode(), True)}
+        files[VIEWER_CONFIG] = (_mosquitto_sub(plan, user, secret).encode(), True)
     if isinstance(secret, str):
         files["password"] = (f"{secret}\n".encode(), True)
     return files | {CONFIG: (_tandem(plan, user).encode(), False)}

@@ -18,7 +18,7 @@ from pipeline.topics import ROOT, Kind, Topic
 Name = Annotated[str, AfterValidator(stream_name)]
 
 PUBLIC: Final = (Kind.RESULTS, Kind.STORED, Kind.STATE)
-"""What a viewer reads."""
+"""What a viewer reads of a stream; besides, it reads who is there."""
 
 
 class Role(StrEnum):
@@ -90,6 +90,7 @@ def _rules(service: str, user: User) -> Iterator[tuple[str, str]]:
     match user.role:
         case Role.VIEWER:
             yield from (("read", str(Topic(service, kind, "+"))) for kind in PUBLIC)
+            yield from (("read", str(Topic(service, kind, name="+"))) for kind in (Kind.WORKERS, Kind.STAGES))
         case Role.WORKER:
             yield "write", str(Topic(service, Kind.CLOUD_RESULTS, "+"))
             yield from _named(service, user.name)

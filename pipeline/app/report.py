@@ -144,7 +144,7 @@ class Report:
     def _lines(self) -> Iterator[str]:
         latency = self.latency_ms()
         yield f"ledger    {'balanced' if self.balanced else 'NOT BALANCED'}"
-        yield f"upload    {self.upload_ratio:.1%} of the frames, {_bytes(self.upload_bytes)}"
+        yield f"upload    {self.upload_ratio:.1%} of the frames, {size_text(self.upload_bytes)}"
         for name, stream in self.streams.items():
             yield from _gain_lines(name, stream.gain)
         yield f"speed     {self.frames_per_s:.1f} frames/s"
@@ -154,7 +154,8 @@ class Report:
         yield "models    " + ", ".join(f"{name}: {model}" for name, model in self.models.items())
         if removed := sum(stream.removed for stream in self.streams.values()):
             kept_bytes = sum(stream.kept_bytes for stream in self.streams.values())
-            yield f"kept      {_bytes(kept_bytes)} of pictures; those of {removed} older frames are removed (sink.keep)"
+            words = f"those of {removed} older frames are removed (sink.keep)"
+            yield f"kept      {size_text(kept_bytes)} of pictures; {words}"
         outputs = self.outputs()
         for name, paths in outputs["streams"].items():
             for part, path in paths.items():
@@ -197,6 +198,7 @@ def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} ms"
 
 
-def _bytes(size: int) -> str:
+def size_text(size: int) -> str:
+    """So many bytes, for people."""
     power = min(3, int(math.log(size, 1024))) if size else 0
     return f"{size / 1024**power:.1f} {('bytes', 'KiB', 'MiB', 'GiB')[power]}" if power else f"{size} bytes"

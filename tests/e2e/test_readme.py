@@ -150,6 +150,15 @@ def test_the_runs_shown_start_and_stop(line: str, folder: Path, broker: PrivateM
 
 
 @pytest.mark.mosquitto
+def test_the_status_shown_is_asked_for(folder: Path, broker: PrivateMosquitto) -> None:
+    plain, secured = commands("tandem status")
+    done = shell(plain.replace("mqtt://broker.example:1883", broker.url), folder)
+    assert done.returncode in {0, 1}, done.stderr
+    assert f"on {broker.url}" in done.stdout
+    assert secured.split()[:3] == ["tandem", "status", "--config"]  # test_status.py runs it
+
+
+@pytest.mark.mosquitto
 def test_the_secured_broker_shown_is_made_and_run(folder: Path, mosquitto: str) -> None:
     ports = dict(zip(("--port", "--certificate-port", "--shared-port"), free_ports(3), strict=True))
     options = " ".join(f"{name} {port}" for name, port in ports.items())

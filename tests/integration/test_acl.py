@@ -66,7 +66,7 @@ WRITES: Final = {
 READS: Final = {
     "gateway": of("gate") | {"tandem/helmet/gate"} | ANNOUNCEMENTS | STAGES,
     "yardside": of("yard") | ANNOUNCEMENTS | STAGES,
-    "guest": both("results", "stored", "state"),
+    "guest": both("results", "stored", "state") | ANNOUNCEMENTS | STAGES,
     **{worker: both(f"hard/{worker}") for worker in WORKERS},
 }
 

@@ -521,3 +521,28 @@ def test_any_other_fault_on_the_loop_is_a_bug_and_ends_the_link(real: PrivateMos
     link._call(trip)
     with pytest.raises(type(bug), match="a bug"):
         link.stop(1.0)
+
+
+@pytest.mark.mosquitto
+def test_a_round_trip_comes_after_all_that_the_broker_keeps(mosquitto: str) -> None:
+    """Mosquitto has 100 messages under way at most."""
+    topics = {f"kept/{number}" for number in range(250)}
+    heard: set[str] = set()
+    with PrivateMosquitto() as broker:
+        address = BrokerAddress.parse(broker.url)
+        writer = MqttLink(address, "writer")
+        writer.start((), LinkEvents(lambda *_: None, lambda: None, lambda _: None))
+        for topic in topics:
+            writer.publish(Packet(topic, b"x", ContentType.JSON, retain=True))
+        assert writer.wait_connected(PATIENCE_S)
+        writer.stop(flush_s=PATIENCE_S)
+        link = MqttLink(address, "reader")
+        link.start(["kept/+"], LinkEvents(lambda topic, _: heard.add(topic), lambda: None, lambda _: None))
+        assert link.wait_connected(PATIENCE_S)
+        before = -1
+        while len(heard) != before:
+            before = len(heard)
+            assert link.round_trip(PATIENCE_S)
+        assert heard == topics
+        link.stop(flush_s=0)
+        assert not link.round_trip(0.01)

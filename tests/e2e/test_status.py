@@ -1,0 +1,70 @@
+"""``tandem status`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from broker.mosquitto import PrivateMosquitto
+from broker.secure.roles import User
+from pipeline import wire
+from pipeline.link import ContentType, Packet
+from pipeline.messages import StageState
+from tests.e2e.user import STREAM, Replay, Tandem, publish
+from tests.secured import Client, address_of, free_ports, make_folder, served
+from tests.unit.test_census import EDGE, STATE
+
+pytestmark = [pytest.mark.mosquitto, pytest.mark.usefixtures("mosquitto_sub")]
+
+
+def say(broker: PrivateMosquitto, message: object) -> None:
+    packet = wire.encode("helmet", message, 0.0)  # type: ignore[arg-type]
+    publish(broker.port, packet.topic, packet.payload.decode(), retain=True)
+
+
+def test_after_a_replay_all_is_well(undisturbed: Replay, running_broker: PrivateMosquitto, tandem: Tandem) -> None:
+    said = tandem("status", "--broker", running_broker.url, "--json")
+    assert said.exit_code == 0, said
+    (service,) = json.loads(said.stdout)["services"].values()
+    tally = service["streams"][STREAM]["tally"]
+    assert {name: tally[name] for name in tally} == undisturbed.report["streams"][STREAM]
+    assert service["processes"]["edge"]["online"] is False
+
+
+def test_nothing_there_then_an_edge_that_is_gone(broker: PrivateMosquitto, tandem: Tandem) -> None:
+    nothing = tandem("status", "--broker", broker.url)
+    assert nothing.exit_code == 1
+    assert "nothing of Tandem is on" in nothing.stdout
+    say(broker, STATE)
+    say(broker, EDGE)
+    assert tandem("status", "--broker", broker.url).exit_code == 0
+    gone = StageState("edge", "e1", EDGE.stages, EDGE.streams, EDGE.models, False, 0, 0)
+    say(broker, gone)
+    said = tandem("status", "--broker", broker.url)
+    assert said.exit_code == 1
+    assert "look at gate: it is running, and nobody runs its reader" in said.stdout
+    other = tandem("status", "--broker", broker.url, "--set", "service=other")
+    assert other.exit_code == 1
+    assert "gate" not in other.stdout
+
+
+def test_no_broker_is_a_clear_error(tandem: Tandem) -> None:
+    (port,) = free_ports(1)
+    said = tandem("status", "--broker", f"mqtt://127.0.0.1:{port}")
+    assert said.exit_code == 2
+    assert "refuses connections" in said.error
+
+
+def test_a_viewer_of_a_secured_broker_sees_who_is_there(tandem: Tandem) -> None:
+    users = (User(name="edge", role="edge", streams=("gate",)), User(name="viewer", role="viewer"))
+    folder = make_folder(tandem.folder / "b", *users)
+    with served(folder), Client(address_of(folder, "edge"), "edge") as edge:
+        for message in (STATE, EDGE):
+            packet = wire.encode("helmet", message, 0.0)
+            edge._link.publish(Packet(packet.topic, packet.payload, ContentType.JSON, retain=True))
+        assert edge.publish(["tandem/helmet/gate/results"])
+        said = tandem("status", "--config", folder.client("viewer") / "tandem.yaml", "--json")
+    assert said.exit_code == 0, said
+    service = json.loads(said.stdout)["services"]["helmet"]
+    assert (list(service["streams"]), list(service["processes"])) == (["gate"], ["edge"])
