@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -86,7 +87,7 @@ def _marks(detections: Detections, height: int, width: int) -> Iterator[_Mark]:
         left, top, right, bottom = (round(edge) for edge in box)
         name = detections.names[label]
         text = f"{name}:{score:.2f}"
-        (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, scale, stroke)
+        (text_width, text_height), baseline = _text_size(text, scale, stroke)
         field_height = text_height + baseline + line
         yield _Mark(
             left,
@@ -104,6 +105,13 @@ def _marks(detections: Detections, height: int, width: int) -> Iterator[_Mark]:
             text,
             colour_of(name, label),
         )
+
+
+@lru_cache(maxsize=4096)
+def _text_size(text: str, scale: float, stroke: int) -> tuple[tuple[int, int], int]:
+    """Width, height and baseline; kept, since the same few names and scores are drawn again and again."""
+    (width, height), baseline = cv2.getTextSize(text, _FONT, scale, stroke)
+    return (width, height), baseline
 
 
 def _draw(canvas: Pixels, mark: _Mark) -> None:

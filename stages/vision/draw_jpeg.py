@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
-from pipeline.image import BLOCK, Image, Pixels, decode_jpeg, encode_jpeg
+from pipeline.image import BLOCK, Image, Pixels, decode_jpeg, encode_jpeg, jpeg_size
 from pipeline.model import Detections
 from stages.vision.draw import draw_boxes, draw_onto, drawn_rows
 from stages.vision.jpeg_rows import JpegRows
@@ -32,16 +33,14 @@ def draw_jpeg(image: Image, detections: Detections, quality: int, *, encoded: bo
         DropMessage: the picture cannot be decoded or encoded.
     """
     pixels = image.pixels
-    whole = JpegRows.of(image.jpeg) if encoded else None
+    whole = _exchangeable(image.jpeg, image.width, quality) if encoded else None
     if whole is None:
         return encode_jpeg(draw_boxes(pixels, detections), quality)
-    runs = tuple(_runs(detections, pixels.shape[0], pixels.shape[1]))
+    runs = _runs(detections, image.height, image.width)
     canvas = np.empty_like(pixels)
     for run in runs:
         canvas[_lines(run)] = pixels[_lines(run)]
-    return _with_runs(whole, runs, draw_onto(canvas, detections), quality) or encode_jpeg(
-        draw_boxes(pixels, detections), quality
-    )
+    return _with_runs(whole, runs, draw_onto(canvas, detections), quality)
 
 
 def redraw_jpeg(jpeg: bytes, detections: Detections, quality: int) -> bytes:
@@ -50,29 +49,45 @@ def redraw_jpeg(jpeg: bytes, detections: Detections, quality: int) -> bytes:
     Raises:
         DropMessage: it cannot be decoded.
     """
+    width, height = jpeg_size(jpeg)
+    whole = _exchangeable(jpeg, width, quality)
+    if whole is None:
+        return encode_jpeg(draw_onto(decode_jpeg(jpeg), detections), quality)
+    runs = _runs(detections, height, width)
+    canvas = np.empty((height, width, 3), np.uint8)
+    for run in runs:
+        canvas[_lines(run)] = _decoded(whole, run)
+    return _with_runs(whole, runs, draw_onto(canvas, detections), quality)
+
+
+def _exchangeable(jpeg: bytes, width: int, quality: int) -> JpegRows | None:
+    """A JPEG taken apart; None where rows that are encoded at ``quality`` would mean another picture in it."""
     whole = JpegRows.of(jpeg)
-    if whole is not None:
-        width = Image(jpeg=jpeg).width
-        runs = tuple(_runs(detections, whole.height, width))
-        canvas = np.empty((whole.height, width, 3), np.uint8)
-        for run in runs:
-            canvas[_lines(run)] = _decoded(whole, run)
-        drawn = _with_runs(whole, runs, draw_onto(canvas, detections), quality)
-        if drawn is not None:
-            return drawn
-    return encode_jpeg(draw_onto(decode_jpeg(jpeg), detections), quality)
+    return whole if whole is not None and whole.header == _header(width, quality) else None
 
 
-def _runs(detections: Detections, height: int, width: int) -> Iterator[range]:
-    """Rows of blocks that are drawn on, in runs from top to bottom; the first row at least, to compare headers."""
-    runs = sorted((top // BLOCK, -(-bottom // BLOCK)) for top, bottom in drawn_rows(detections, height, width))
-    start, stop = 0, 1
-    for first, last in runs:
-        if first - stop > _CLOSE:
-            yield range(start, stop)
-            start = first
-        stop = max(stop, last)
-    yield range(start, stop)
+@lru_cache(maxsize=64)
+def _header(width: int, quality: int) -> bytes:
+    """What begins our JPEGs of this width and quality."""
+    return _rows(encode_jpeg(np.zeros((BLOCK, width, 3), np.uint8), quality)).header
+
+
+def _rows(jpeg: bytes) -> JpegRows:
+    rows = JpegRows.of(jpeg)
+    assert rows is not None  # noqa: S101 - encode_jpeg gives what can be taken apart
+    return rows
+
+
+def _runs(detections: Detections, height: int, width: int) -> list[range]:
+    """Rows of blocks that are drawn on, in runs from top to bottom."""
+    runs: list[range] = []
+    for top, bottom in sorted(drawn_rows(detections, height, width)):
+        first, stop = top // BLOCK, -(-bottom // BLOCK)
+        if runs and first - runs[-1].stop <= _CLOSE:
+            runs[-1] = range(runs[-1].start, max(runs[-1].stop, stop))
+        else:
+            runs.append(range(first, stop))
+    return runs
 
 
 def _lines(run: range) -> slice:
@@ -86,11 +101,8 @@ def _decoded(whole: JpegRows, run: range) -> Pixels:
     return decode_jpeg(whole.cut(range(start, stop)).jpeg)[first : first + len(run) * BLOCK]
 
 
-def _with_runs(whole: JpegRows, runs: Iterable[range], canvas: Pixels, quality: int) -> bytes | None:
-    """The JPEG with these runs from ``canvas``; None where encoding at ``quality`` does not give the same tables."""
+def _with_runs(whole: JpegRows, runs: Iterable[range], canvas: Pixels, quality: int) -> bytes:
+    """The JPEG with these runs from ``canvas``."""
     for run in runs:
-        strip = JpegRows.of(encode_jpeg(canvas[_lines(run)], quality))
-        if strip is None or strip.header != whole.header:
-            return None
-        whole = whole.with_rows(run.start, strip)
+        whole = whole.with_rows(run.start, _rows(encode_jpeg(canvas[_lines(run)], quality)))
     return whole.jpeg
