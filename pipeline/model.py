@@ -12,6 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 STREAM_NAME: Final = re.compile(r"[a-z0-9-]{1,63}")
+CLASS_NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,256}")
+"""A class name has a line of its own in ``classes.txt``, so it has no line breaks and no control characters."""
+
 RESERVED_NAMES: Final = frozenset({"workers", "stages"})
 MAX_COUNT: Final = 1 << 53
 """Whole numbers stay below this, so that every reader of JSON, and SQLite, has them exactly."""

@@ -12,6 +12,7 @@ from pipeline.model import Detections, FrameId
 from pipeline.payloads.parts import (
     MAX_BOXES,
     Box,
+    ClassName,
     Count,
     Jpeg,
     Milliseconds,
@@ -77,7 +78,7 @@ class CloudAnswerPayload(Payload[CloudAnswer]):
     attempt: Count
     status: Literal["answered", "busy", "error"]
     boxes: Annotated[list[Box], Field(max_length=MAX_BOXES)]
-    names: Annotated[list[Name], Field(max_length=4096)]
+    names: Annotated[list[ClassName], Field(max_length=4096)]
     model: Name
     reason: Text
     steps_ms: Milliseconds

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from pipeline.model import MAX_COUNT, Counts, Detections, Verdict
+from pipeline.model import CLASS_NAME, MAX_COUNT, Counts, Detections, Verdict
 
 M = TypeVar("M")
 MAX_BOXES: Final = 10_000
@@ -33,6 +33,7 @@ Jpeg = Annotated[bytes, Field(min_length=4)]
 Packed = Annotated[bytes, Field(max_length=16 * MAX_BOXES)]
 Milliseconds = dict[str, float]
 Name = Annotated[str, Field(max_length=256)]
+ClassName = Annotated[str, Field(max_length=256, pattern=f"^{CLASS_NAME.pattern}$")]
 Text = Annotated[str, AfterValidator(lambda text: text[:MAX_TEXT])]
 """Words for people; what is longer is cut."""
 
@@ -74,7 +75,7 @@ class PackedDetections(Fields):
     boxes: Packed
     scores: Packed
     labels: Packed
-    names: Annotated[list[Name], Field(max_length=4096)]
+    names: Annotated[list[ClassName], Field(max_length=4096)]
 
     @classmethod
     def of(cls, detections: Detections) -> Self:
@@ -101,7 +102,7 @@ class Box(Fields):
         description="x1, y1, x2, y2 in pixels of the source picture, top left first.", strict=False
     )
     score: Score = Field(description="The model's confidence.")
-    label: Name = Field(alias="class", description="The class name, e.g. helmet_off.")
+    label: ClassName = Field(alias="class", description="The class name, e.g. helmet_off.")
     class_id: int = Field(ge=0, lt=4096, description="The class's index in the model.")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 
 from pipeline.errors import ConfigError
+from pipeline.model import CLASS_NAME
 from stages.vision.inputs import parse_literal
 
 
@@ -24,10 +26,11 @@ def fitting_names(section: str, names: tuple[str, ...] | None, classes: int | No
     """The names of a head with ``classes`` classes (None: nobody knows); ``class0`` and so on where there are none.
 
     Raises:
-        ConfigError: there are too many names, or too few.
+        ConfigError: there are too many names, or too few, or one does not fit into a line of text.
     """
     if names is None:
         return padded((), classes or 0)
+    _check_fit_a_line(section, names)
     if classes is not None and len(names) != classes:
         raise ConfigError(
             f"{section}.classes",
@@ -35,6 +38,16 @@ def fitting_names(section: str, names: tuple[str, ...] | None, classes: int | No
             f"{classes} classes: name all {classes}, in the order of its training",
         )
     return names
+
+
+def _check_fit_a_line(section: str, names: tuple[str, ...]) -> None:
+    for index, name in enumerate(names):
+        if not CLASS_NAME.fullmatch(name) or name != name.encode(errors="replace").decode():
+            raise ConfigError(
+                f"{section}.classes",
+                f"class {index} of the model is called {reprlib.repr(name)}: give names of up to 256 characters "
+                "without line breaks and control characters",
+            )
 
 
 def padded(names: tuple[str, ...], count: int) -> tuple[str, ...]:

@@ -166,6 +166,15 @@ def test_a_wrong_number_of_names_is_refused(tmp_path: Path, names: tuple[str, ..
         one_output(tmp_path, output, class_names=names)
 
 
+@pytest.mark.parametrize("name", ["b\n", "\x1bb", "b\u2029c", "b\ud800", "b" * 257])
+def test_a_name_that_does_not_fit_into_a_line_is_refused(tmp_path: Path, name: str) -> None:
+    output = yolov8_output([[48, 32, 24, 16]], [[0.4, 0.1]])
+    with pytest.raises(
+        ConfigError, match=r"detector\.classes: class 1 of the model is called '.*': give names of up to"
+    ):
+        one_output(tmp_path, output, metadata={"names": repr({0: "a", 1: name})})
+
+
 def test_without_names_classes_are_counted(tmp_path: Path) -> None:
     output = yolov8_output([[48, 32, 24, 16]], [[0.1, 0.4]])
     assert one_output(tmp_path, output, metadata={}).names == ("class0", "class1")

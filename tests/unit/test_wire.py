@@ -125,7 +125,8 @@ words = st.text(st.characters(codec="utf-8"), max_size=MAX_TEXT)
 numbers = st.integers(0, MAX_COUNT - 1)
 seconds = st.floats(0, 1e10)
 steps = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=20), finite, max_size=4)
-names = st.lists(st.text(st.characters(codec="utf-8"), max_size=20), min_size=1, max_size=5).map(tuple)
+plain = st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"])
+names = st.lists(st.text(plain, max_size=20), min_size=1, max_size=5).map(tuple)
 verdicts = st.builds(
     Verdict, st.booleans(), st.sampled_from(["IBT", "ü"]), st.none() | finite, st.none() | finite, words
 )
@@ -466,6 +467,7 @@ def f32(*values: float) -> bytes:
         ("names", [], "labels must be below 0, the number of class names"),
         ("names", "person", "detections.names: Input should be a valid list"),
         ("names", ["person", 5], "detections.names.1: Input should be a valid string"),
+        ("names", ["person\n"], "detections.names.0: String should match pattern"),
         ("names", ["x" * 257], "detections.names.0: String should have at most 256 characters"),
     ],
 )
@@ -486,6 +488,7 @@ def test_packed_detections_that_do_not_fit_together_are_refused(field: str, valu
         ("score", -0.01),
         ("score", "0.5"),
         ("class", 5),
+        ("class", "hel\nmet"),
         ("class_id", -1),
         ("class_id", 4096),
         ("class_id", 1.5),
@@ -495,6 +498,12 @@ def test_packed_detections_that_do_not_fit_together_are_refused(field: str, valu
 def test_a_box_that_is_none_is_refused(kind: type[Any], field: str, value: object) -> None:
     reason = refused(changed(kind, f"boxes.1.{field}", value))
     assert f"boxes.1.{field}" in reason or "finite" in reason
+
+
+@pytest.mark.parametrize("name", ["hel\nmet", "helmet\r", "\x1b[31mhelmet", "hel\x85met", "hel\u2028met", "\0"])
+def test_a_class_name_that_would_break_a_line_is_refused(name: str) -> None:
+    reason = refused(changed(CloudAnswer, "names", [*CLASSES[:3], name]))
+    assert reason.startswith("names.3: String should match pattern")
 
 
 def test_a_label_beyond_the_names_is_refused() -> None:
