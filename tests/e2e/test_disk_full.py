@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from broker.mosquitto import PrivateMosquitto
-from tests.e2e.user import SEQS, SETTINGS, STREAM, Out, Replay, Tandem, balances, listening, until
+from tests.e2e.user import SEQS, SETTINGS, STREAM, Out, Replay, Tandem, balances, listening
 
 pytestmark = [pytest.mark.mosquitto, pytest.mark.usefixtures("mosquitto_sub")]
 
@@ -89,14 +89,14 @@ def test_a_replay_waits_for_room_and_then_ends_as_if_nothing_was(
     out = Out(disk.folder / "out")
     command = ("replay", clip, "--out", out.folder, "--broker", broker.url, *SETTINGS)
     with listening(broker.port, "tandem/+/+/state") as listener, tandem.start(*command) as replay:
-        refused = listener.state(is_refused)
+        refused = listener.state(is_refused, replay)
         assert refused["tally"]["admitted"] < len(SEQS)
         admitted = refused["tally"]["admitted"]
         assert_whole(out)
         assert balances(out.tally())
         assert out.tally()["admitted"] <= admitted
         disk.make_room()
-        listener.state(lambda state: not state["waiting"])
+        listener.state(lambda state: not state["waiting"], replay)
         ran = replay.ended()
     assert ran.exit_code == 0, ran
     assert_whole(out)
@@ -126,7 +126,7 @@ def test_a_service_that_is_stopped_or_killed_meanwhile_says_what_is_left_and_the
     disk.fill(ROOM)
     with listening(broker.port, "tandem/+/+/state") as listener:
         with tandem.start(*command) as running:
-            listener.state(is_refused)
+            listener.state(is_refused, running)
             running.signal(signal.SIGTERM)
             ran = running.ended(20)
         assert ran.exit_code == 0, ran
@@ -136,14 +136,14 @@ def test_a_service_that_is_stopped_or_killed_meanwhile_says_what_is_left_and_the
         assert balances(out.tally())
         assert_whole(out)
         with tandem.start(*command) as killed:
-            until(lambda: "waits_for_room" in killed.stderr or "disk_refuses" in killed.stderr)
+            killed.until(lambda: "waits_for_room" in killed.stderr or "disk_refuses" in killed.stderr)
             killed.signal(signal.SIGKILL)
             killed.ended()
         (out.folder / "all" / ".1.jpeg.part").write_bytes(b"")
         with tandem.start(*command) as last:
-            until(lambda: "waits_for_room" in last.stderr or "disk_refuses" in last.stderr)
+            last.until(lambda: "waits_for_room" in last.stderr or "disk_refuses" in last.stderr)
             disk.make_room()
-            listener.state(lambda state: state["status"] == "ended" and state["tally"]["pending"] == 0)
+            listener.state(lambda state: state["status"] == "ended" and state["tally"]["pending"] == 0, last)
             last.signal(signal.SIGTERM)
             assert last.ended(20).exit_code == 0
     assert_whole(out)

@@ -24,6 +24,9 @@ import psutil
 from pipeline.config import without_settings
 
 PATIENCE_S: Final = 60.0
+LAST_WORDS_S: Final = 3.0
+"""So long a message may be under way when the process that has sent it has ended."""
+
 STREAM: Final = "gate"
 SEQS: Final = tuple(range(1, 48, 2))
 """The frames that ``--every 2`` takes of the drawn clip."""
@@ -96,6 +99,19 @@ class Running:
     def stderr(self) -> str:
         """What it has written to stderr up to now."""
         return self._stderr.read_text()
+
+    @property
+    def said(self) -> str:
+        """How it fares, and all that it has said up to now."""
+        fares = "runs" if self.is_running() else f"ended with {self._process.returncode}"
+        return f"it {fares}, and said:\n{self.stdout}{self.stderr}"
+
+    def until(self, what: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
+        """Wait for something that it does; where it ends before that, fail at once with what it said."""
+        deadline_s = time.monotonic() + timeout_s
+        while not what():
+            assert (self.is_running() and time.monotonic() < deadline_s) or what(), self.said
+            time.sleep(0.005)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to this one process."""
@@ -277,18 +293,28 @@ class Listener:
     heard: list[tuple[str, str]] = field(default_factory=list)
     _lines: queue.Queue[tuple[str, str]] = field(default_factory=queue.Queue)
 
-    def until(self, what: Callable[[str, str], bool], timeout_s: float = PATIENCE_S) -> tuple[str, str]:
-        """Wait for a message that is so; ``what`` gets each topic and payload from now on."""
+    def until(
+        self, what: Callable[[str, str], bool], timeout_s: float = PATIENCE_S, sender: Running | None = None
+    ) -> tuple[str, str]:
+        """Wait for a message that is so; ``what`` gets each topic and payload from now on.
+
+        Where the ``sender`` has ended, it is not waited for; the failure shows what that one said.
+        """
         deadline_s = time.monotonic() + timeout_s
         while True:
-            line = self._lines.get(timeout=max(0.01, deadline_s - time.monotonic()))
-            self.heard.append(line)
-            if what(*line):
-                return line
+            if sender and not sender.is_running():
+                deadline_s = min(deadline_s, time.monotonic() + LAST_WORDS_S)
+            with suppress(queue.Empty):
+                line = self._lines.get(timeout=0.1)
+                self.heard.append(line)
+                if what(*line):
+                    return line
+            assert time.monotonic() < deadline_s, f"it was not heard; {sender.said if sender else ''}"
 
-    def state(self, what: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    def state(self, what: Callable[[dict[str, Any]], bool], sender: Running | None = None) -> dict[str, Any]:
         """Wait for a state of a stream that is so."""
-        _, payload = self.until(lambda topic, payload: topic.endswith("/state") and what(json.loads(payload)))
+        is_it = lambda topic, payload: topic.endswith("/state") and what(json.loads(payload))  # noqa: E731
+        _, payload = self.until(is_it, sender=sender)
         state: dict[str, Any] = json.loads(payload)
         return state
 
