@@ -1,4 +1,4 @@
-"""The pictures on disk: every frame with its boxes, and the untouched hard frames with the cloud's labels."""
+"""The pictures on disk: every frame with its boxes, and the untouched frames that were sent with the cloud's labels."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class OutputFolders:
 
     Attributes:
         all: every frame with its final boxes.
-        hard_edge: every hard frame with the edge's boxes.
+        hard_edge: every frame that was sent, hard or audited, with the edge's boxes.
         hard_cloud: the frames that the cloud answered, with its boxes.
-        dataset: the untouched hard frames, and beside them the cloud's boxes in YOLO's text format.
+        dataset: the untouched frames that were sent, and beside them the cloud's boxes in YOLO's text format.
     """
 
     all: Path
@@ -102,7 +102,7 @@ class FolderOutputs:
         self._there = Folders(folder for stream in self._folders.values() for folder in stream)
 
     def edge(self, result: Result, image: Image) -> Written:
-        """Write revision 1: ``all``, and of a hard frame ``hard_edge`` and ``dataset``; see ``OutputStore``."""
+        """Write revision 1: ``all``, and of one that is sent ``hard_edge`` and ``dataset``; see ``OutputStore``."""
         to, name = self._to(result.id), f"{result.id.seq}.jpeg"
         drawn = draw_jpeg(image, result.detections, self._quality, encoded=result.verdict.sent)
         if not result.verdict.sent:

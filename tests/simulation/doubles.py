@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 
 from pipeline.errors import StorageError
-from pipeline.gain import NO_GAIN, Gain
+from pipeline.gain import Found, Gain
 from pipeline.image import Image
 from pipeline.messages import ReaderProgress, Result, Resume, UplinkProgress
 from pipeline.model import Counts, Detections, Ending, FrameId, Tally
+from stages.gain import gain_of
 from stages.outbox import Changes, MemoryOutbox, Waiting
 from stages.sink_stores import Kept, Written
 
@@ -145,7 +146,8 @@ class MemoryLedger:
         )
 
     def gain(self, stream: str) -> Gain:
-        return NO_GAIN
+        results = self.results(stream).values()
+        return gain_of(*(_found([r for r in results if r[0].verdict.hard is hard]) for hard in (True, False)))
 
     def removed_frames(self, stream: str) -> int:
         return 0
@@ -172,6 +174,12 @@ class MemoryLedger:
         """The process that owned it has died."""
         self._accounts = defaultdict(Account, {name: account.copy() for name, account in self._committed.items()})
         self._new.clear()
+
+
+def _found(frames: list[tuple[Result, ...]]) -> Found:
+    judged = [results for results in frames if results[0].ending is not Ending.FAILED]
+    answered = sum(results[-1].ending is Ending.CLOUD for results in judged)
+    return Found(len(judged), answered, answered, answered)  # the cloud's box is always of another class
 
 
 class FillingOutbox(MemoryOutbox):
@@ -211,7 +219,7 @@ class MemoryOutputs:
         assert self._seq_of(number) == result.id.seq, "the picture is another frame's"
         assert result.revision == 1
         self._write(result, number)
-        return Written(("all", "hard_edge", "dataset") if result.verdict.hard else ("all",))
+        return Written(("all", "hard_edge", "dataset") if result.verdict.sent else ("all",))
 
     def cloud(self, result: Result, before: tuple[str, ...]) -> Written:
         assert before == ("all", "hard_edge", "dataset"), "revision 1 has not been written"

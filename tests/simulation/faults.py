@@ -88,6 +88,7 @@ class Schedule:
         frames: how many are sampled.
         every: how many source frames there are for each of them.
         fps: how many sampled frames come a second.
+        audit_share: what part of the easy frames is sent too.
         durable: whether the outbox survives its process.
         loss: the probability that a message is lost.
         doubling: that it comes twice.
@@ -101,6 +102,7 @@ class Schedule:
     every: int
     fps: float
     hard_ratio: float
+    audit_share: float
     window: int
     backlog: int
     workers: int
@@ -151,6 +153,8 @@ class Schedule:
             every=every,
             fps=fps,
             hard_ratio=draw.choice((0.2, 0.5, 0.8, 1.0)),
+            # Its own draw: the others of a seed are what they were.
+            audit_share=random.Random(f"audit/{seed}/{shape}").choice((0.0, 0.1, 0.5)),
             window=draw.choice((2, 8)),
             backlog=draw.choice((6, 64)),
             workers=workers,

@@ -78,7 +78,7 @@ def _at_most(most: float, there: float, what: str) -> None:
 def outbox_first(world: World, message: Message) -> None:
     """What is said of a hard frame is in the outbox, or the sink has it already."""
     result = message.result if isinstance(message, Store) else message
-    if not isinstance(result, Result) or not result.verdict.hard or result.ending is Ending.FAILED:
+    if not isinstance(result, Result) or not result.verdict.sent or result.ending is Ending.FAILED:
         return
     kept, stored = world.outbox.kept(result.id), world.ledger.kept(result.id)
     if result.revision == 1:
@@ -180,7 +180,7 @@ def _written_once(world: World) -> None:
 def _ended_rightly(world: World, revisions: tuple[Result, ...]) -> None:
     last = revisions[-1]
     bad = world.schedule.bad.get(last.id.seq)
-    if not last.verdict.hard:
+    if not last.verdict.sent:
         assert len(revisions) == 1
     elif bad is Fault.DAMAGED or bad is Fault.TOO_LARGE:
         assert last.ending is not Ending.CLOUD, f"{last.id} is {bad}, but {last.ending}"

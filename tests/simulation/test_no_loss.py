@@ -69,11 +69,13 @@ def test_an_undisturbed_run_tells_all_once_and_loses_nothing_to_time(shape: Shap
     schedule = Schedule.of(1, shape, kinds=())
     assert not schedule.kinds
     schedule = replace(schedule, expires_s=60.0, budget_bytes=1 << 20, service_s=0.02, slots=4, queue=16)
+    schedule = replace(schedule, hard_ratio=0.5, audit_share=0.5)
     world = live(schedule)
     assert not world.faults
     tally = world.ledger.tally(STREAM)
     assert tally.easy + tally.cloud == tally.admitted == schedule.frames - tally.dropped
     assert tally.cloud > 0
+    assert any(result.verdict.audited for result in world.published)
     often = Counter((result.id, result.revision) for result in world.published)
     assert set(often.values()) == {1}
     assert len(often) == tally.easy + 2 * tally.cloud

@@ -24,6 +24,7 @@ from stages.detector import DetectorStage
 from stages.intake import Pace
 from stages.ledger import SqliteLedger
 from stages.miner import MinerStage
+from stages.mining.audit import Audit
 from stages.mining.by_chance import Random
 from stages.reader import Reader
 from stages.sink import LedgerStore, Sink
@@ -289,7 +290,9 @@ class World:
             "reader": lambda: self._reader(incarnation),
             "detector": lambda: DetectorStage(LittleModel(), confidence=0.4, clock=self.now),
             "miner": lambda: MinerStage(
-                Random(random_ratio=self.schedule.hard_ratio, seed=self.schedule.seed), clock=self.now
+                Random(random_ratio=self.schedule.hard_ratio, seed=self.schedule.seed),
+                clock=self.now,
+                audit=Audit(self.schedule.audit_share, self.schedule.seed),
             ),
             "uplink": lambda: self._uplink(name, incarnation),
             "sink": lambda: Sink(self.ledger, self.outputs, self.now),
