@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
 from pipeline import log
 from pipeline.cli_broker import app as broker_app
-from pipeline.config import Config, assignment, load, merged, nested
+from pipeline.cli_options import ConfigFile, Settings, config_from, console
+from pipeline.cli_sedna import app as sedna_app
 from pipeline.errors import ConfigError, TandemError
 from pipeline.stage import StageName
 
@@ -27,16 +27,7 @@ app = typer.Typer(
 )
 
 app.add_typer(broker_app)
-
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="A YAML file; the README has its keys.")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="SECTION.KEY=VALUE", help="One setting, e.g. miner.threshold_img=0.9; may be repeated."
-    ),
-]
+app.add_typer(sedna_app)
 
 
 def main() -> NoReturn:
@@ -144,7 +135,7 @@ def replay(
         "cloud.providers": providers,
         "broker.url": broker,
     }
-    loaded = sampled(_load(config, options, settings), every, fps)
+    loaded = sampled(config_from(config, options, settings), every, fps)
     if videos:
         loaded = loaded.model_copy(update={"streams": streams_of(videos)})
     if not loaded.streams:
@@ -152,7 +143,7 @@ def replay(
     # What this process would tell at "info", it prints.
     log.configure("replay", level="warning" if loaded.log_level == "info" else loaded.log_level)
     chosen = Options(None if broker else port, cloud_workers, split, fresh, report)
-    raise typer.Exit(run_replay(loaded, chosen, _console()))
+    raise typer.Exit(run_replay(loaded, chosen, console()))
 
 
 @app.command()
@@ -193,13 +184,13 @@ def drill(
 
     chosen = Drill(victims_of(kill), seconds_of(every), workers, report)
     options = {"sink.out": out, "reader.every": sample, "reader.pace": pace, "seed": seed}
-    loaded = sampled(_load(config, options, settings), sample, None)
+    loaded = sampled(config_from(config, options, settings), sample, None)
     if not videos:
         raise ConfigError("VIDEO", "name a video file or a folder of pictures")
     loaded = loaded.model_copy(update={"streams": streams_of(videos)})
     # Its processes are lost and found all the time; what becomes of them, it prints.
     log.configure("drill", level="error" if loaded.log_level == "info" else loaded.log_level)
-    raise typer.Exit(run_drill(loaded, chosen, _console()))
+    raise typer.Exit(run_drill(loaded, chosen, console()))
 
 
 @app.command()
@@ -225,7 +216,7 @@ def run(
     """
     from pipeline.app.run import run as run_stages
 
-    loaded = _load(config, _listen(http), settings)
+    loaded = config_from(config, _listen(http), settings)
     log.configure(loaded.process or "-".join(stages), level=loaded.log_level)
     run_stages(loaded, list(dict.fromkeys(stages)), held=held)
 
@@ -246,9 +237,9 @@ def check(
     """
     from pipeline.app.check import check as run_check
 
-    loaded = _load(config, {}, settings)
+    loaded = config_from(config, {}, settings)
     log.configure("check", level="critical")
-    raise typer.Exit(run_check(loaded, stages or list(StageName), _console()))
+    raise typer.Exit(run_check(loaded, stages or list(StageName), console()))
 
 
 @app.command()
@@ -266,28 +257,12 @@ def status(
     """
     from pipeline.app.status import status as show_status
 
-    loaded = _load(config, {"broker.url": broker}, settings)
+    loaded = config_from(config, {"broker.url": broker}, settings)
     log.configure("status", level="critical")
-    raise typer.Exit(show_status(loaded, _console(), as_json=as_json, watch=watch))
-
-
-def _console() -> Console:
-    """Standard output; where it is no terminal, nothing is wrapped or cut for its width."""
-    return Console() if sys.stdout.isatty() else Console(width=200)
+    raise typer.Exit(show_status(loaded, console(), as_json=as_json, watch=watch))
 
 
 def _listen(text: str | None) -> Mapping[str, str | None]:
     """The settings of ``[HOST:]PORT``; an address of IPv6 may stand in brackets."""
     host, _, port = (text or "").rpartition(":")
     return {"http.host": host.removeprefix("[").removesuffix("]") or None, "http.port": port or text}
-
-
-def _load(file: Path | None, options: Mapping[str, Any], settings: Sequence[str] | None) -> Config:
-    """The config with a command's options on top, and ``--set`` above them."""
-    overrides: dict[str, Any] = {}
-    for path, value in options.items():
-        if value is not None:
-            overrides = merged(overrides, nested(path, value))
-    for text in settings or ():
-        overrides = merged(overrides, assignment(text))
-    return load(file, overrides)

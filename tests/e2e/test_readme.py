@@ -158,6 +158,13 @@ def test_the_status_shown_is_asked_for(folder: Path, broker: PrivateMosquitto) -
     assert secured.split()[:3] == ["tandem", "status", "--config"]  # test_status.py runs it
 
 
+def test_the_sedna_shown_is_what_its_test_runs() -> None:
+    (line,) = commands("tandem sedna")
+    assert line.split() == ["tandem", "sedna", "service.yaml", "--models", "shipped"]  # test_sedna.py runs it
+    (place,) = commands("mkdir -p tandem-nodes")
+    assert place.split()[-1] == "tandem-nodes/joint_inference/video/video.mp4"
+
+
 @pytest.mark.mosquitto
 def test_the_secured_broker_shown_is_made_and_run(folder: Path, mosquitto: str) -> None:
     ports = dict(zip(("--port", "--certificate-port", "--shared-port"), free_ports(3), strict=True))

@@ -1,0 +1,44 @@
+"""What several commands take, and how it is read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pipeline.config import Config, assignment, load, merged, nested
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="A YAML file; the README has its keys.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="SECTION.KEY=VALUE", help="One setting, e.g. miner.threshold_img=0.9; may be repeated."
+    ),
+]
+
+
+def console() -> Console:
+    """Standard output; where it is no terminal, nothing is wrapped or cut for its width."""
+    return Console() if sys.stdout.isatty() else Console(width=200)
+
+
+def overrides_of(options: Mapping[str, Any], settings: Sequence[str] | None) -> dict[str, Any]:
+    """A command's options as nested settings, and ``--set`` above them."""
+    overrides: dict[str, Any] = {}
+    for path, value in options.items():
+        if value is not None:
+            overrides = merged(overrides, nested(path, value))
+    for text in settings or ():
+        overrides = merged(overrides, assignment(text))
+    return overrides
+
+
+def config_from(file: Path | None, options: Mapping[str, Any], settings: Sequence[str] | None) -> Config:
+    """The config with a command's options on top, and ``--set`` above them."""
+    return load(file, overrides_of(options, settings))

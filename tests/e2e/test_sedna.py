@@ -1,0 +1,47 @@
+"""``tandem sedna`` as a user runs it: the guide's example, as its users have it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.user import Tandem
+from tests.sedna_guide import GUIDE
+
+
+@pytest.fixture
+def guide(tandem: Tandem) -> Path:
+    """The guide's YAML, with the TensorFlow models that it names."""
+    file = tandem.folder / "service.yaml"
+    file.write_text(GUIDE.replace(".onnx", ".pb").replace('"onnx"', '"pb"'))
+    return file
+
+
+@pytest.mark.mosquitto
+def test_the_guides_example_runs_with_the_shipped_models(
+    tandem: Tandem, guide: Path, clip: Path, mosquitto: str
+) -> None:
+    missing = tandem("sedna", guide, "--models", "shipped")
+    assert missing.exit_code == 2
+    place = tandem.folder / "tandem-nodes/joint_inference/video/video.mp4"
+    assert f"put it at {place}, and call this again" in missing.error
+    place.parent.mkdir(parents=True)
+    shutil.copy(clip, place)
+    ran = tandem("sedna", guide, "--models", "shipped", "--set", "reader.every=20")
+    assert ran.exit_code == 0, ran
+    assert "ledger    balanced" in ran.stdout
+    data = place.parent.parent
+    assert sorted(path.name for path in (data / "output").iterdir()) == ["1.jpeg", "21.jpeg", "41.jpeg"]
+    hard = sorted(path.name for path in (data / "hard_example_edge_inference_output").iterdir())
+    assert hard == sorted(path.name for path in (data / "hard_example_cloud_inference_output").iterdir())
+    assert hard
+
+
+def test_the_guides_pb_is_refused_with_what_to_do(tandem: Tandem, guide: Path) -> None:
+    ran = tandem("sedna", guide)
+    assert ran.exit_code == 2
+    assert "Model helmet-detection-inference-little-model: spec.url: it is a TensorFlow graph (.pb)" in ran.error
+    assert "convert it with scripts/convert_model.py" in ran.error
+    assert "--models shipped" in ran.error

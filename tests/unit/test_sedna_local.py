@@ -1,0 +1,118 @@
+"""A service without a cluster: every path of node and pod is a folder here, and what is missing is told."""
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from pipeline.app.sedna.local import PodFiles, local_config, notes_of
+from pipeline.app.sedna.play import plan_of
+from pipeline.app.sedna.template import Mount
+from pipeline.app.sedna.translate import ServicePlan, Side
+from pipeline.errors import ConfigError
+from tests.sedna_guide import GUIDE
+
+PB = GUIDE.replace(".onnx", ".pb").replace('"onnx"', '"pb"')
+
+
+def plan(tmp_path: Path, text: str = GUIDE, name: str | None = None, *, shipped: bool = False) -> ServicePlan:
+    (tmp_path / "service.yaml").write_text(text)
+    return plan_of(tmp_path / "service.yaml", name, shipped=shipped)
+
+
+def with_video(root: Path) -> Path:
+    video = root / "joint_inference/video/video.mp4"
+    video.parent.mkdir(parents=True)
+    video.touch()
+    return video
+
+
+@pytest.mark.parametrize(
+    ("inside", "here"),
+    [
+        ("/data/output", "joint_inference/output"),
+        ("/data", "joint_inference"),
+        ("/data/../data/x", "joint_inference/x"),
+        ("data/x", "joint_inference/x"),
+        ("/data/inner/x", "fast/disk/part/x"),
+        ("/data/cache/x", "edge-pod/data/cache/x"),
+        ("/database/x", "edge-pod/database/x"),
+        ("/data/../../../x", "edge-pod/x"),
+    ],
+)
+def test_a_path_of_the_pod_is_where_its_innermost_mount_is(inside: str, here: str) -> None:
+    mounts = (
+        Mount("all", PurePosixPath("/data"), PurePosixPath("/joint_inference")),
+        Mount("inner", PurePosixPath("/data/inner"), PurePosixPath("/fast/../fast/disk"), "part"),
+        Mount("empty", PurePosixPath("/data/cache")),
+    )
+    assert PodFiles(Path("/r"), Side.EDGE, mounts).here(inside) == Path("/r") / here
+
+
+def test_the_guides_example_with_its_pb_runs_the_shipped_models_here(tmp_path: Path) -> None:
+    video = with_video(tmp_path)
+    config = local_config(plan(tmp_path, PB, shipped=True), tmp_path)
+    assert config.service == "helmet-detection-inference-example"
+    assert config.streams["camera"].source == str(video)
+    assert (config.detector.model, config.detector.input_shape) == ("little", (416, 736))
+    assert (config.cloud.model, config.cloud.input_shape) == ("big", (544, 544))
+    assert config.sink.all_examples == tmp_path / "joint_inference/output"
+    assert config.miner.parameters == {"threshold_img": "0.9", "threshold_box": "0.9"}
+
+
+def test_the_models_that_are_named_are_those_of_the_node(tmp_path: Path) -> None:
+    with_video(tmp_path)
+    for name in ("little-model/yolov3_resnet18.onnx", "big-model/yolov3_darknet.onnx"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        (tmp_path / "data" / name).touch()
+    config = local_config(plan(tmp_path), tmp_path)
+    assert config.detector.model == str(tmp_path / "data/little-model/yolov3_resnet18.onnx")
+    assert config.cloud.model == str(tmp_path / "data/big-model/yolov3_darknet.onnx")
+
+
+def test_all_that_is_missing_is_told_at_once_and_where_it_belongs(tmp_path: Path) -> None:
+    fetched = GUIDE.replace("/data/big-model/", "https://models.example/")
+    with pytest.raises(ConfigError) as caught:
+        local_config(plan(tmp_path, fetched), tmp_path)
+    said = str(caught.value)
+    assert f"put it at {tmp_path}/data/little-model/yolov3_resnet18.onnx, or say --models shipped" in said
+    assert f"download it to {tmp_path}/cloud-pod/models/yolov3_darknet.onnx" in said
+    assert f"put it at {tmp_path}/joint_inference/video/video.mp4, and call this again" in said
+
+
+def test_the_brokers_address_and_user_are_those_of_the_cluster_and_not_used(tmp_path: Path) -> None:
+    with_video(tmp_path)
+    named = "          env:\n          - {name: TANDEM_BROKER__URL, value: 'mqtt://broker.example'}\n"
+    named += "          - {name: TANDEM_BROKER__USERNAME, value: edge}\n"
+    config = local_config(plan(tmp_path, GUIDE.replace("          env:\n", named, 1), shipped=True), tmp_path)
+    assert (config.broker.url, config.broker.username) == ("mqtt://127.0.0.1:1883", None)
+
+
+def test_a_camera_is_read_as_it_is(tmp_path: Path) -> None:
+    camera = GUIDE.replace("file://data/video/video.mp4", "rtsp://camera.example/gate")
+    config = local_config(plan(tmp_path, camera, shipped=True), tmp_path)
+    assert config.streams["camera"].source == "rtsp://camera.example/gate"
+
+
+def test_what_only_a_pod_knows_is_noted(tmp_path: Path) -> None:
+    variable = "          env:\n          - {name: TANDEM_SEED, valueFrom: {secretKeyRef: {name: s, key: k}}}\n"
+    (note,) = notes_of(plan(tmp_path, GUIDE.replace("          env:\n", variable, 1)))
+    assert "edge: TANDEM_SEED is known in a pod alone" in note
+    assert not list(notes_of(plan(tmp_path)))
+
+
+def test_everything_that_is_wrong_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan(tmp_path, PB.replace('"IBT"', '"IBTT"'))
+    said = str(caught.value)
+    assert said.count("scripts/convert_model.py") == said.count("--models shipped") == 2
+    assert "did you mean" in said
+
+
+def test_one_of_several_services_is_chosen(tmp_path: Path) -> None:
+    service = GUIDE[GUIDE.index("---\napiVersion: sedna.io/v1alpha1\nkind: Joint") :]
+    two = GUIDE + service.replace("name: helmet-detection-inference-example", "name: second")
+    assert plan(tmp_path, two, "second").service.metadata.name == "second"
+    with pytest.raises(ConfigError, match=r"helmet-detection-inference-example, second: choose one with --service"):
+        plan(tmp_path, two)
+    with pytest.raises(ConfigError, match="no service 'third'"):
+        plan(tmp_path, two, "third")
