@@ -37,9 +37,9 @@ def fingerprint(config: Config, stream: str, address: SourceAddress, source: Vid
 
 
 def _source(address: SourceAddress, *, live: bool) -> Any:
-    """A camera is known by its address, a file by what is in it: its name may change, its pictures may not."""
+    """A camera is known by its URL, a file by what is in it: its name may change, its pictures may not."""
     if live or address.kind is not SourceKind.LOCAL:
-        return address.name
+        return address.identity
     path = Path(address.location)
     try:
         if path.is_dir():

@@ -22,6 +22,9 @@ _ALWAYS_LIVE: Final = frozenset({"rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt",
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _NAME_LENGTH: Final = 63
 _WITH_HOST: Final = frozenset({"http", "https", "rtmp", "rtmps", "rtsp", "rtsps"})
+_SECRET: Final = re.compile(
+    r"auth|cred|date|expire|hmac|key|login|nonce|pass|psw|pwd|secret|sess|sig|token|user|usr|^s[et]$", re.IGNORECASE
+)
 _RIGHT: Final = "write it as rtsp://user:password@host:port/path"
 _NO_URL: Final = f"is no URL; {_RIGHT}, and in user and password / as %2F, ? as %3F, # as %23 and @ as %40"
 
@@ -47,6 +50,16 @@ class SourceAddress:
     kind: SourceKind
     location: str
     name: str
+
+    @property
+    def identity(self) -> str:
+        """What tells it from other sources: ``name``, and of its query what is no secret, nor made anew at each login.
+
+        One address may serve many cameras, as ``/realmonitor?channel=2`` does.
+        """
+        query = urlsplit(_without_password(self.location)).query if "://" in self.location else ""
+        said = [part for part in re.split("[&;]", query) if part and not _SECRET.search(part.partition("=")[0])]
+        return f"{self.name}?{'&'.join(said)}" if said else self.name
 
 
 def parse_source(text: str, field: str = "video") -> SourceAddress:

@@ -1,0 +1,51 @@
+"""The hash by which a ledger knows its stream: another source changes it, a renewed secret does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.app.fingerprint import fingerprint
+from pipeline.config import Config
+from stages.sources.address import parse_source
+from stages.sources.factory import make_source
+from stages.sources.sampling import Every
+
+
+def of(source: str) -> str:
+    """The fingerprint of a stream that reads this source."""
+    config = Config.model_validate({"streams": {"gate": {"source": source}}})
+    address = parse_source(source)
+    return fingerprint(config, "gate", address, make_source(address, Every(1)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("rtsp://cam/realmonitor?channel=1&subtype=0", "rtsp://cam/realmonitor?channel=2&subtype=0"),
+        ("rtsp://me:8?s@cam/live?channel=1", "rtsp://me:8?s@cam/live?channel=2"),
+        ("http://cam/mjpeg?1", "http://cam/mjpeg?2"),
+        ("http://cam/mjpeg?1", "http://cam/mjpeg"),
+        ("http://nvr/export.mp4?id=1", "http://nvr/export.mp4?id=2"),
+    ],
+)
+def test_cameras_that_differ_by_their_query_are_told_apart(one: str, other: str) -> None:
+    assert of(one) != of(other)
+    assert of(one) == of(one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("rtsp://me:old@cam/live?channel=1", "rtsp://me:new@cam/live?channel=1"),
+        ("rtsp://cam/live?channel=1&user=me&Password=old", "rtsp://cam/live?channel=1&user=me&Password=new"),
+        ("http://cam/live?token=old;channel=1", "http://cam/live?token=new;channel=1"),
+        ("https://s/a.mp4?X-Amz-Date=1&X-Amz-Signature=a", "https://s/a.mp4?X-Amz-Date=2&X-Amz-Signature=b"),
+    ],
+)
+def test_a_renewed_secret_makes_no_other_camera_and_is_not_in_it(one: str, other: str) -> None:
+    assert of(one) == of(other)
+    assert parse_source(one).identity == parse_source(other).identity
+
+
+def test_nobody_is_shown_the_query() -> None:
+    assert parse_source("rtsp://cam/live?channel=1&p=secret").name == "rtsp://cam/live"
