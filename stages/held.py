@@ -19,7 +19,6 @@ class Held:
         waiting: what the outbox has of it, or is about to have.
         attempt: how often it was offered, as far as is known; see ``recovered``.
         offered_s: when it was offered last.
-        uploaded_bytes: what was sent to workers.
         workers: who was offered it; only they may answer.
         queued: whether it waits for a worker with credit.
         awaited: whether its revision 1 is left to the reader, who may bring the frame again; see ``Uplink``.
@@ -29,7 +28,6 @@ class Held:
     waiting: Waiting
     attempt: int = 0
     offered_s: float = 0.0
-    uploaded_bytes: int = 0
     workers: frozenset[str] = frozenset()
     queued: bool = False
     awaited: bool = False

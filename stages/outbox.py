@@ -22,6 +22,8 @@ class Waiting:
         tries: how many workers it has ended, or had an error from.
         stored: whether the sink has its revision 1.
         decided: its revision 2, once there is one.
+        uploaded_bytes: what was sent to workers, as far as is known: what a process that was killed sent in its last
+            second may be missing.
     """
 
     store: Store
@@ -30,6 +32,7 @@ class Waiting:
     tries: int = 0
     stored: bool = False
     decided: Result | None = None
+    uploaded_bytes: int = 0
 
     @property
     def id(self) -> FrameId:

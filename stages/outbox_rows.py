@@ -4,7 +4,7 @@
     place: in the order in which they came; stream, seq;
     boot, boot_s, wall_s: when it was captured (see ``stages.host_clock``);
     size_bytes: of its picture, which lies beside the database as ``{stream}.{seq}.jpeg``;
-    hardness; tries; stored (0 or 1: the sink has revision 1);
+    hardness; tries; stored (0 or 1: the sink has revision 1); uploaded_bytes: to workers;
     counts: the reader's, and revision_1, as msgpack; ending and revision_2 (msgpack): NULL until it is decided.
 
 For example, what waits for the cloud, the hardest first::
@@ -27,7 +27,7 @@ from pipeline.model import Counts, Detections, Ending, FrameId, Verdict
 from stages.host_clock import Moment
 from stages.outbox import Waiting
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The outbox's format, in SQLite's ``user_version``."""
 
 APPLICATION_ID: Final = 0x544E4F42
@@ -39,6 +39,7 @@ CREATE TABLE waiting (
     place INTEGER PRIMARY KEY, stream TEXT NOT NULL, seq INTEGER NOT NULL,
     boot TEXT NOT NULL, boot_s REAL NOT NULL, wall_s REAL NOT NULL,
     size_bytes INTEGER NOT NULL, hardness REAL NOT NULL, tries INTEGER NOT NULL, stored INTEGER NOT NULL,
+    uploaded_bytes INTEGER NOT NULL,
     counts BLOB NOT NULL, revision_1 BLOB NOT NULL, ending TEXT, revision_2 BLOB
 );
 PRAGMA application_id = {APPLICATION_ID};
@@ -46,8 +47,10 @@ PRAGMA user_version = {FORMAT};
 COMMIT;
 """
 
-INSERT: Final = f"INSERT INTO waiting VALUES ({', '.join('?' * 14)})"  # noqa: S608 - placeholders
-UPDATE: Final = "UPDATE waiting SET tries = ?, stored = ?, ending = ?, revision_2 = ? WHERE place = ?"
+INSERT: Final = f"INSERT INTO waiting VALUES ({', '.join('?' * 15)})"  # noqa: S608 - placeholders
+UPDATE: Final = (
+    "UPDATE waiting SET tries = ?, stored = ?, uploaded_bytes = ?, ending = ?, revision_2 = ? WHERE place = ?"
+)
 DELETE: Final = "DELETE FROM waiting WHERE place = ?"
 SELECT: Final = "SELECT * FROM waiting ORDER BY place"
 SELECT_PLACES: Final = "SELECT place, stream, seq, ending IS NULL OR NOT stored FROM waiting"
@@ -78,7 +81,7 @@ def inserted(place: int, waiting: Waiting, born: Moment) -> tuple[object, ...]:
     counts = waiting.store.counts
     return (
         *(place, waiting.id.stream, waiting.id.seq, born.boot, born.boot_s, born.wall_s),
-        *(waiting.size_bytes, waiting.hardness, waiting.tries, waiting.stored),
+        *(waiting.size_bytes, waiting.hardness, waiting.tries, waiting.stored, waiting.uploaded_bytes),
         msgpack.packb((counts.read, counts.skipped, counts.dropped, counts.admitted)),
         _packed(waiting.store.result),
         *_decided(waiting),
@@ -87,16 +90,17 @@ def inserted(place: int, waiting: Waiting, born: Moment) -> tuple[object, ...]:
 
 def updated(place: int, waiting: Waiting) -> tuple[object, ...]:
     """The values that change in a row."""
-    return (waiting.tries, waiting.stored, *_decided(waiting), place)
+    return (waiting.tries, waiting.stored, waiting.uploaded_bytes, *_decided(waiting), place)
 
 
 def recovered(row: tuple[Any, ...], now: Moment, now_s: float) -> Waiting:
     """The example of a row, without its picture; its age counts back from ``now``, ``now_s`` on the monotonic clock."""
-    _, stream, seq, boot, boot_s, wall_s, size_bytes, _, tries, stored, counts, first, _, second = row
+    _, stream, seq, boot, boot_s, wall_s, size_bytes, _, tries, stored, uploaded_bytes, counts, first, _, second = row
     frame = FrameId(stream, seq)
     store = Store(_unpacked(frame, first), None, Counts(*msgpack.unpackb(counts)))
     born_s = now_s - now.since(Moment(boot, boot_s, wall_s))
-    return Waiting(store, size_bytes, born_s, tries, bool(stored), _unpacked(frame, second) if second else None)
+    decided = _unpacked(frame, second) if second else None
+    return Waiting(store, size_bytes, born_s, tries, bool(stored), decided, uploaded_bytes)
 
 
 def _decided(waiting: Waiting) -> tuple[str | None, bytes | None]:

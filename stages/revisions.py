@@ -42,7 +42,7 @@ def second(held: Held, ending: Ending, reason: str, now_s: float, answer: CloudA
         ending=ending,
         reason=reason,
         latency_ms=(now_s - held.waiting.born_s) * 1e3,
-        upload_bytes=held.uploaded_bytes,
+        upload_bytes=held.waiting.uploaded_bytes,
     )
     if answer is None:
         return result

@@ -177,7 +177,9 @@ class Sink:
     def _take_held(self, key: _Key) -> list[Message]:
         try:
             return self._take(key, self._held[key])
-        except DropMessage as error:  # its file was damaged meanwhile: the others must not wait for it
+        except DropMessage as error:
+            # Its file was damaged meanwhile. The others must not wait for it; who sent it asks again in a minute, and
+            # finds out.
             _log.warning("held_picture_dropped", stream=key[0].stream, seq=key[0].seq, reason=str(error))
             return []
 

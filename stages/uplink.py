@@ -310,7 +310,9 @@ class Uplink:
         held.attempt += 1
         held.offered_s = now_s
         held.workers |= {worker}
-        held.uploaded_bytes += held.waiting.size_bytes
+        uploaded_bytes = held.waiting.uploaded_bytes + held.waiting.size_bytes
+        held.waiting = replace(held.waiting, uploaded_bytes=uploaded_bytes)
+        self._group.note(held.waiting, now_s)
         expires_at_s = held.waiting.born_s + self._expires_s
         self._timers.set(held.id, min(now_s + self._trips.timeout_s(held.attempt), expires_at_s))
         return HardExample(

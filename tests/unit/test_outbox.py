@@ -120,7 +120,7 @@ def test_a_decided_one_may_come_without_picture(outbox: OutboxStore) -> None:
 
 
 def test_everything_is_there_again(reopen: Reopen) -> None:
-    put = replace(waiting(1), tries=2)
+    put = replace(waiting(1), tries=2, uploaded_bytes=700)
     write(reopen(), put, decided(waiting(2), stored=False), decided(waiting(3)))
     entries = list(reopen().entries())
     assert comparable(entries[0]) == comparable(put)
@@ -131,9 +131,9 @@ def test_everything_is_there_again(reopen: Reopen) -> None:
 def test_newer_versions_are_there_again(reopen: Reopen) -> None:
     outbox = reopen()
     write(outbox, waiting(1))
-    write(outbox, replace(waiting(1), tries=1, stored=True))
+    write(outbox, replace(waiting(1), tries=1, stored=True, uploaded_bytes=700))
     (entry,) = reopen().entries()
-    assert (entry.tries, entry.stored, entry.decided) == (1, True, None)
+    assert (entry.tries, entry.stored, entry.uploaded_bytes, entry.decided) == (1, True, 700, None)
 
 
 def test_a_recovered_entry_can_be_changed_and_forgotten(reopen: Reopen, folder: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_file_that_is_damaged_later_is_refused_when_it_is_read(reopen: Reopen,
 
 @pytest.mark.parametrize(
     ("statement", "words"),
-    [("PRAGMA user_version = 9", "is no outbox of format 1"), ("PRAGMA application_id = 9", "is no outbox")],
+    [("PRAGMA user_version = 9", "is no outbox of format 2"), ("PRAGMA application_id = 9", "is no outbox")],
 )
 def test_another_format_is_refused(reopen: Reopen, folder: Path, statement: str, words: str) -> None:
     reopen().close()

@@ -833,6 +833,17 @@ def test_tries_survive_the_process() -> None:
     assert [result.reason for result in new.decided()] == ["tried 2 times; worker w: cut short"]
 
 
+def test_what_was_uploaded_counts_on_in_the_next_process() -> None:
+    old = World()
+    old.send(worker())
+    old.hold(1)
+    assert [entry.uploaded_bytes for entry in old.kept()] == [SIZE]
+    new = again(old)
+    new.send(worker())
+    new.send(new.answer())
+    assert [result.upload_bytes for result in new.decided()] == [2 * SIZE]
+
+
 def test_age_goes_on_while_no_process_runs() -> None:
     old = World(expires_s=60)
     old.hold(1)
@@ -893,6 +904,28 @@ def test_a_picture_that_is_lost_later_ends_its_frame_too(tmp_path: Path, *, deci
     assert (result.revision, result.ending) == (1, Ending.FAILED)
     assert "lost.jpeg cannot be read" in result.reason
     assert [(s.result, s.image) for s in of(Store, said) if s.id.seq == 1] == [(result, None)]
+    assert new.uplink._held == {}
+
+
+@pytest.mark.parametrize("decided", [False, True])
+def test_a_picture_that_is_lost_while_the_sink_waits_for_room_ends_its_frame_too(
+    tmp_path: Path, *, decided: bool
+) -> None:
+    """The sink has to let such a frame go, and has no word for that: who sent it finds out when it asks again."""
+    file, jpeg = tmp_path / "1.jpeg", Image(pixels=PIXELS).jpeg
+    file.write_bytes(jpeg)
+    old = World(expires_s=10.0 if decided else 600.0)
+    old.send(example(1))
+    old.tick(10.0)
+    entry = old.outbox._kept[FrameId("gate", 1)]
+    old.outbox._kept[entry.id] = replace(entry, store=replace(entry.store, image=FileImage(file, 8, 8, len(jpeg))))
+    new = again(old, expires_s=30.0)
+    new.tick()
+    assert [store.id.seq for store in of(Store, new.send(example(2, hard=False)))] == [1, 2]
+    new.send(NotStored(FrameId("gate", 1), 1, "the disk is full"))
+    file.unlink()
+    said = [message for _, message in new.sleep(RESEND_MOST_S)]
+    assert [(r.revision, r.ending) for r in of(Result, said) if r.revision == 1] == [(1, Ending.FAILED)]
     assert new.uplink._held == {}
 
 
