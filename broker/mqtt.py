@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import random
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import structlog
 
 from broker.address import BrokerAddress
+from broker.backoff import pause_s
 from broker.connection import Callbacks, Connection, NoAnswer
 from broker.outgoing import KEPT_LIMIT, Outgoing
 from broker.probe import diagnose
@@ -194,8 +194,7 @@ class MqttLink:
         return self._diagnosis
 
     async def _pause(self) -> None:
-        shortest_s, longest_s = self._backoff_s
-        delay_s = min(longest_s, shortest_s * 2**self._failed_tries) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        delay_s = pause_s(self._failed_tries, self._backoff_s)
         self._failed_tries = min(self._failed_tries + 1, 30)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), delay_s)
