@@ -55,6 +55,16 @@ def test_there_are_two_thousand_schedules() -> None:
     assert sum(TESTS.values()) * EACH >= 2000
 
 
+def test_a_seed_that_fails_says_how_it_is_seen_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(_: World) -> None:
+        raise AssertionError("a frame is lost")
+
+    monkeypatch.setattr("tests.simulation.replay.nothing_lost", lost)
+    with pytest.raises(AssertionError, match="a frame is lost") as caught:
+        replay(7, Shape.EDGE_GROUP)
+    assert caught.value.__notes__[0].endswith("python -m tests.simulation.replay edge-group 7")
+
+
 @SHAPES
 def test_a_seed_gives_the_same_run_again(shape: Shape) -> None:
     def told(seed: int) -> list[tuple[FrameId, int, str, float]]:

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.config import Config, assignment, load, merged, nested, validated, without_settings
 from pipeline.errors import ConfigError
+from stages.sources.address import SourceKind, parse_source
 
 ConfigFile = Callable[[str], Path]
 
@@ -371,6 +372,12 @@ class TestSedna:
         assert config.sink.hard_edge == Path("/data/edge")
         assert config.sink.hard_cloud == Path("/data/cloud")
         assert set(without_settings(os.environ)).isdisjoint(sedna)
+
+    @pytest.mark.parametrize("number", ["0", "1"])
+    def test_a_camera_may_be_a_number(self, monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+        monkeypatch.setenv("video_url", number)
+        address = parse_source(load().streams["camera"].source)
+        assert (address.kind, address.location) == (SourceKind.CAMERA_INDEX, number)
 
     @pytest.mark.parametrize("nothing", ["", "null", "[]"])
     def test_a_miner_without_parameters(self, monkeypatch: pytest.MonkeyPatch, nothing: str) -> None:
