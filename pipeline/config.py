@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from pipeline.budget import BudgetSetting
 from pipeline.duration import Duration
 from pipeline.errors import ConfigError
 from pipeline.keep import Keep
@@ -90,6 +91,7 @@ class StreamConfig(Section):
     )
     every: int | None = Field(None, ge=1, description="as reader.every, for this stream")
     fps: float | None = Field(None, gt=0, description="as reader.fps, for this stream")
+    budget: BudgetSetting | None = Field(None, description="as budget, for this stream alone")
 
 
 class ReaderConfig(Section):
@@ -139,6 +141,15 @@ class AuditConfig(Section):
     """The easy frames that are sent as well, to see what easy frames hide."""
 
     share: Score = Field(0.01, description="the random share of the easy frames that is sent too; 0 for none")
+
+
+class DuplicatesConfig(Section):
+    """Hard frames that almost equal one that was sent."""
+
+    suppress: bool = Field(False, description="do not send them again")
+    grey: float = Field(8.0, ge=0, le=255, description="largest difference of luma in any block of the small picture")
+    box_iou: Score = Field(0.7, description="by how much each two boxes of a class must overlap")
+    within: Duration = Field(Duration(60), description="after so long in the source a frame is sent again")
 
 
 class OutboxConfig(Section):
@@ -199,6 +210,12 @@ class Config(Section):
     detector: DetectorConfig = DetectorConfig()
     miner: MinerConfig = MinerConfig()
     audit: AuditConfig = AuditConfig()
+    duplicates: DuplicatesConfig = DuplicatesConfig()
+    budget: BudgetSetting | None = Field(
+        None,
+        description='what may be sent: "200 kbit/s", "20 %" or "5 frames/min"; a rate is shared by the streams without '
+        "a budget of their own",
+    )
     outbox: OutboxConfig = OutboxConfig()
     cloud: CloudConfig = CloudConfig()
     sink: SinkConfig = SinkConfig()

@@ -259,6 +259,35 @@ class UplinkProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class MinerProgress:
+    """A miner that judges over time asks what is remembered of a stream; ``Recalled`` is the answer.
+
+    Attributes:
+        incarnation: changes with every start of the miner.
+        asks: always true; it tells this message from other progress.
+    """
+
+    stream: str
+    incarnation: str
+    asks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """The sink's answer to a miner.
+
+    Attributes:
+        incarnation: the miner's that asked.
+        judged: verdicts on the newest frames, with what was remembered after each, and on those that are not final, by
+            ``seq``.
+    """
+
+    stream: str
+    incarnation: str
+    judged: tuple[tuple[int, Verdict], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Resume:
     """Where a reader goes on: the sink's answer to ``opening``.
 
@@ -382,7 +411,9 @@ WireMessage = (
     | NotStored
     | ReaderProgress
     | UplinkProgress
+    | MinerProgress
     | Resume
+    | Recalled
     | State
     | WorkerState
     | StageState

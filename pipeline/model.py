@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -107,6 +107,25 @@ class Detections:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetState:
+    """What a budget had left when a frame was decided.
+
+    Attributes:
+        setting: as it is written, e.g. ``200 kbit/s``.
+        unit: what ``left``, ``most`` and ``cost`` count: ``bytes`` or ``frames``.
+        left: what could be spent before this decision; below 0 while a frame is paid off that cost more.
+        most: what the bucket holds at most, which bounds a burst.
+        cost: of this frame; an estimate where the frame is easy and so was not encoded.
+    """
+
+    setting: str
+    unit: str
+    left: float
+    most: float
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether a frame is hard, and why.
 
@@ -117,6 +136,9 @@ class Verdict:
         threshold: the score from which on a frame is hard. None where there is none.
         reason: the decision in words, for people.
         audited: whether it is sent although it is easy, as one of a random share that shows what easy ones hide.
+        duplicate_of: the ``seq`` of the frame that was sent in place of this one, since they are almost equal.
+        budget: what the budget had left, where there is one.
+        memory: what the miner remembers after this frame, where it judges over time; only miners read it.
     """
 
     hard: bool
@@ -125,6 +147,9 @@ class Verdict:
     threshold: float | None
     reason: str
     audited: bool = False
+    duplicate_of: int | None = None
+    budget: BudgetState | None = None
+    memory: str = field(default="", repr=False)
 
     @property
     def sent(self) -> bool:

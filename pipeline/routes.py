@@ -12,8 +12,10 @@ from pipeline.messages import (
     Example,
     Frame,
     HardExample,
+    MinerProgress,
     NotStored,
     ReaderProgress,
+    Recalled,
     Result,
     Resume,
     StageState,
@@ -73,14 +75,18 @@ ROUTES: Final[Mapping[type[Any], Route]] = {
     NotStored: Route(Kind.STORED, (StageName.SINK,), (StageName.READER, StageName.UPLINK), public=True),
     ReaderProgress: Route(Kind.PROGRESS, (StageName.READER,), (StageName.SINK,), keep=True),
     UplinkProgress: Route(Kind.PROGRESS, (StageName.UPLINK,), (StageName.SINK,), keep=True),
+    MinerProgress: Route(Kind.PROGRESS, (StageName.MINER,), (StageName.SINK,)),
     Resume: Route(Kind.RESUME, (StageName.SINK,), (StageName.READER,)),
+    Recalled: Route(Kind.RECALLED, (StageName.SINK,), (StageName.MINER,)),
     State: Route(Kind.STATE, (StageName.SINK,), public=True, retain=True),
     WorkerState: Route(Kind.WORKERS, (StageName.CLOUD,), (StageName.UPLINK,), public=True, retain=True, foreign=True),
     StageState: Route(Kind.STAGES, takers=(StageName.UPLINK,), public=True, retain=True, foreign=True),
 }
 
 _STREAM: Final[Mapping[type[Any], Callable[[Any], str]]] = {
-    **dict.fromkeys((ReaderProgress, UplinkProgress, Resume, State), lambda message: message.stream),
+    **dict.fromkeys(
+        (ReaderProgress, UplinkProgress, MinerProgress, Resume, Recalled, State), lambda message: message.stream
+    ),
     **dict.fromkeys((WorkerState, StageState), lambda _: ""),
 }
 

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     STORED = "stored"
     PROGRESS = "progress"
     RESUME = "resume"
+    RECALLED = "recalled"
     STATE = "state"
     WORKERS = "workers"
     STAGES = "stages"

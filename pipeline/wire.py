@@ -22,8 +22,10 @@ from pipeline.messages import (
     Example,
     Frame,
     HardExample,
+    MinerProgress,
     NotStored,
     ReaderProgress,
+    Recalled,
     Result,
     Resume,
     StageState,
@@ -87,7 +89,10 @@ _PAYLOADS: Final[Mapping[type[Any], type[Payload[Any]]]] = {
 }
 _PLAIN: Final[Mapping[type[Any], TypeAdapter[Any]]] = {
     plain: TypeAdapter(plain)
-    for plain in (Stored, NotStored, ReaderProgress, UplinkProgress, Resume, State, WorkerState, StageState)
+    for plain in (
+        *(Stored, NotStored, ReaderProgress, UplinkProgress, MinerProgress, Resume, Recalled),
+        *(State, WorkerState, StageState),
+    )
 }
 
 
@@ -163,8 +168,11 @@ def _unpacked(payload: bytes) -> object:
 
 _PLAIN_TYPE: Final[Mapping[Kind, Callable[[Mapping[str, Any]], type[Any]]]] = {
     Kind.STORED: lambda body: Stored if "files" in body else NotStored,
-    Kind.PROGRESS: lambda body: ReaderProgress if "counts" in body else UplinkProgress,
+    Kind.PROGRESS: lambda body: (
+        ReaderProgress if "counts" in body else MinerProgress if "asks" in body else UplinkProgress
+    ),
     Kind.RESUME: lambda _: Resume,
+    Kind.RECALLED: lambda _: Recalled,
     Kind.STATE: lambda _: State,
     Kind.WORKERS: lambda _: WorkerState,
     Kind.STAGES: lambda _: StageState,

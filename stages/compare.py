@@ -17,6 +17,7 @@ from pipeline.model import Detections
 from stages.compare_picture import PANEL_WIDTH, Marks, card, panel, panel_height, with_caption
 from stages.ledger_report import FrameRow
 from stages.outputs import OutputFolders
+from stages.vision.iou import iou
 from stages.webm import WebmWriter, read_ivf
 
 SAME_IOU: Final = 0.5
@@ -40,7 +41,7 @@ def changes(edge: Detections, joint: Detections) -> tuple[npt.NDArray[np.intp], 
     Returns:
         The indices of the added boxes in ``joint`` and of the removed ones in ``edge``, each ascending.
     """
-    overlap = _iou(edge.boxes, joint.boxes)
+    overlap = iou(edge.boxes, joint.boxes)
     overlap[_names(edge)[:, None] != _names(joint)[None, :]] = 0
     only_edge, only_joint = set(range(len(edge))), set(range(len(joint)))
     for flat in np.argsort(-overlap, axis=None, kind="stable").tolist():
@@ -204,13 +205,3 @@ def _picture(path: Path) -> Pixels | None:
 
 def _names(detections: Detections) -> npt.NDArray[np.str_]:
     return np.array(detections.names, np.str_)[detections.labels] if len(detections) else np.zeros(0, np.str_)
-
-
-def _iou(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The IoU (N, M) of boxes (N, 4) and (M, 4) xyxy; 0 where both are empty."""
-    low = np.maximum(left[:, None, :2], right[None, :, :2])
-    high = np.minimum(left[:, None, 2:], right[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1) for boxes in (left, right)]
-    total = areas[0][:, None] + areas[1][None, :] - shared
-    return np.asarray(shared / np.where(total > 0, total, 1), np.float32)

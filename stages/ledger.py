@@ -14,12 +14,20 @@ from typing import Final
 from pipeline.errors import ConfigError, StorageError
 from pipeline.gain import Gain
 from pipeline.messages import SEQ_AHEAD, ReaderProgress, Result, Resume, SourceStatus, UplinkProgress
-from pipeline.model import Counts, Ending, FrameId, Tally
+from pipeline.model import Counts, Ending, FrameId, Tally, Verdict
 from stages import ledger_statements as sql
 from stages.compare import changes
 from stages.database import connect
 from stages.ledger_account import COLUMNS, Account
-from stages.ledger_schema import decode_boxes, encode_boxes, encode_steps, prepare, translated
+from stages.ledger_schema import (
+    decode_boxes,
+    decode_budget,
+    encode_boxes,
+    encode_budget,
+    encode_steps,
+    prepare,
+    translated,
+)
 from stages.lock import OwnerLock
 from stages.retention import Old
 from stages.sink_stores import Kept, Written
@@ -94,8 +102,12 @@ class SqliteLedger:
                 *(result.captured_ns, result.media_s, result.width, result.height),
                 *(result.edge_model, encode_boxes(result.detections), result.latency_ms),
                 *(encode_steps(result.steps_ms), ",".join(written.files), result.upload_bytes, written.size_bytes),
+                *(verdict.duplicate_of, encode_budget(verdict.budget)),
             ),
         )
+        if verdict.memory:
+            self._write(sql.REMEMBER, (result.id.stream, result.id.seq, verdict.memory))
+            self._write(sql.FORGET, (result.id.stream, result.id.stream))
         account = account.holding(written.size_bytes)
         if result.ending is not Ending.FAILED:
             account = account.judged(hard=verdict.hard)
@@ -170,6 +182,27 @@ class SqliteLedger:
         account = replace(account, uplink=progress.incarnation)
         self._accounts[account.stream] = account.plus(INTERRUPTED, number=len(lost))
         return True
+
+    def recalled(self, stream: str) -> Sequence[tuple[int, Verdict]]:
+        with translated(self.path):
+            rows = self._connection.execute(sql.RECALLED, (stream,)).fetchall()
+        return [
+            (
+                seq,
+                Verdict(
+                    bool(hard),
+                    miner,
+                    score,
+                    threshold,
+                    reason,
+                    bool(audited),
+                    twin,
+                    decode_budget(budget),
+                    memory or "",
+                ),
+            )
+            for seq, hard, miner, score, threshold, reason, audited, twin, budget, memory in rows
+        ]
 
     def tally(self, stream: str) -> Tally:
         ended = self._committed.get(stream, Account(stream))

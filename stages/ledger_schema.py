@@ -24,8 +24,11 @@
     cloud_model, worker, cloud_boxes, cloud_ms, cloud_steps, cloud_files, upload_bytes: revision 2.
     size_bytes: what its pictures took, in blocks of 4 KiB; removed_ns: when they were removed (since the epoch), or
     NULL while they are there.
+    duplicate_of: the frame that was sent in place of this one; budget: what the budget had left, as JSON.
     Boxes are the reported detections as JSON, ``[{"class": "helmet", "score": 0.91, "box": [x1, y1, x2, y2]}]`` in
     source pixels; cloud_boxes is NULL unless the cloud answered. Files are names of folders, comma-separated.
+
+``memories``: what a miner that judges over time remembered after each of the newest 64 frames of a stream.
 
 For example, the frames that the cloud corrected most slowly::
 
@@ -38,13 +41,14 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.model import Detections
+from pipeline.model import BudgetState, Detections
 
 FORMAT: Final = 3
 """The ledger's format, in SQLite's ``user_version``."""
@@ -77,7 +81,11 @@ CREATE TABLE frames (
     edge_files TEXT NOT NULL,
     cloud_model TEXT, worker TEXT, cloud_boxes TEXT, cloud_ms REAL, cloud_steps TEXT, cloud_files TEXT,
     upload_bytes INTEGER NOT NULL, size_bytes INTEGER NOT NULL, removed_ns INTEGER,
+    duplicate_of INTEGER, budget TEXT,
     PRIMARY KEY (stream, seq)
+);
+CREATE TABLE memories (
+    stream TEXT NOT NULL, seq INTEGER NOT NULL, memory TEXT NOT NULL, PRIMARY KEY (stream, seq)
 );
 CREATE INDEX frames_open ON frames (stream, seq) WHERE ending IS NULL;
 CREATE INDEX frames_kept ON frames (captured_ns, seq)
@@ -168,6 +176,16 @@ def decode_boxes(text: str) -> Detections:
         np.array([names.index(row["class"]) for row in rows], np.int32),
         names,
     )
+
+
+def encode_budget(budget: BudgetState | None) -> str | None:
+    """A budget's state as JSON, NULL where there is none."""
+    return json.dumps(asdict(budget), separators=(",", ":")) if budget else None
+
+
+def decode_budget(text: str | None) -> BudgetState | None:
+    """What ``encode_budget`` wrote."""
+    return BudgetState(**json.loads(text)) if text else None
 
 
 def encode_steps(steps_ms: Mapping[str, float]) -> str:

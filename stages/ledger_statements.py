@@ -13,8 +13,14 @@ PUT_ACCOUNT: Final = (
 ADD: Final = f"""INSERT INTO frames (
     stream, seq, ordinal, revision, ending, reason, hard, miner, score, threshold, verdict, audited,
     captured_ns, media_s, width, height, edge_model, edge_boxes, edge_ms, edge_steps, edge_files,
-    upload_bytes, size_bytes
-) VALUES ({", ".join("?" * 23)})"""  # noqa: S608 - placeholders
+    upload_bytes, size_bytes, duplicate_of, budget
+) VALUES ({", ".join("?" * 25)})"""  # noqa: S608 - placeholders
+REMEMBER: Final = "INSERT INTO memories VALUES (?, ?, ?)"
+FORGET: Final = """DELETE FROM memories WHERE stream = ? AND seq <
+    (SELECT seq FROM memories WHERE stream = ? ORDER BY seq DESC LIMIT 1 OFFSET 63)"""
+RECALLED: Final = """SELECT seq, hard, miner, score, threshold, verdict, audited, duplicate_of, budget, memory
+    FROM frames LEFT JOIN memories USING (stream, seq)
+    WHERE stream = ? AND (ending IS NULL OR memory IS NOT NULL) ORDER BY seq"""
 END: Final = """UPDATE frames SET revision = 2, ending = ?, reason = ?, cloud_model = ?, worker = ?, cloud_boxes = ?,
     came = ?, went = ?,
     cloud_ms = ?, cloud_steps = ?, cloud_files = ?, upload_bytes = ?, size_bytes = size_bytes + ?

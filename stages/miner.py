@@ -3,49 +3,140 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from pipeline.messages import Detected, Example, Message, Undeliverable
+import structlog
+
+from pipeline.messages import Detected, Example, Message, MinerProgress, Recalled, Tick, Undeliverable
+from pipeline.model import Verdict
 from pipeline.stage import Clock
 from stages.failed import failed
-from stages.mining.audit import NO_AUDIT, Audit
-from stages.mining.miner import Miner, View
+from stages.mining.decider import Decider
+from stages.mining.memory import Memory
+from stages.mining.miner import View
+
+log = structlog.get_logger()
+
+KNOWN: Final = 256
+"""The verdicts on so many of a stream's last frames are kept, to be given again."""
+
+ASK_AGAIN_S: Final = (1.0, 5.0)
+"""The first and the longest pause between two requests for what was remembered."""
+
+
+@dataclass(slots=True)
+class _Stream:
+    """What the stage knows of one stream.
+
+    Attributes:
+        known: the verdict on each of the last frames, and what was remembered after it.
+        held: frames that wait for the sink's word on what was remembered, or None once it has come.
+    """
+
+    known: dict[int, tuple[Verdict, Memory | None]] = field(default_factory=dict)
+    held: dict[int, Detected] | None = field(default_factory=dict)
+    ask_at_s: float = -math.inf
+    pause_s: float = ASK_AGAIN_S[0]
 
 
 class MinerStage:
-    """Turns a ``Detected`` into an ``Example``. It keeps nothing, so a frame that comes twice gets the same answer.
+    """Turns a ``Detected`` into an ``Example``.
 
-    A message that cannot be sent on ends its frame as failed.
+    Where a decision depends on the frames before, what is remembered goes with the verdict into the ledger, and the
+    sink is asked for it when a stream begins: frames wait for the answer. A frame is judged by what was remembered
+    after the last one before it, so frames in the order of ``seq`` get the same verdicts however often the process is
+    killed. A frame that comes twice gets the same answer. A message that cannot be sent on ends its frame as failed.
     """
 
-    def __init__(self, miner: Miner, *, clock: Clock, audit: Audit = NO_AUDIT) -> None:
-        """Judge frames by ``miner``; ``clock`` is the monotonic one, and miners never see it, nor the ``audit``."""
-        self._miner = miner
+    def __init__(self, decider: Decider, *, clock: Clock, incarnation: str = "") -> None:
+        """Judge frames by ``decider``.
+
+        Args:
+            decider: miner, near-duplicates and budget.
+            clock: the monotonic one; miners never see it.
+            incarnation: changes with every start.
+        """
+        self._decider = decider
         self._clock = clock
-        self._audit = audit if miner.audited else NO_AUDIT
+        self._incarnation = incarnation
+        self._streams: dict[str, _Stream] = {}
 
     def process(self, message: Message) -> Sequence[Message]:
         """Answer a ``Detected``; see ``Stage.process``."""
         match message:
+            case Detected() if self._decider.remembers(message.id.stream):
+                return list(self._in_order(message))
             case Detected():
                 started_s = self._clock()
-                view = view_of(message)
-                verdict = self._audit.of(self._miner.judge(view), view)
-                steps_ms = {**message.steps_ms, "mine": (self._clock() - started_s) * 1000}
-                return (Example(message, verdict, steps_ms),)
+                _, verdict = self._decider.decide(Memory(), view_of(message))
+                return (self._example(message, verdict, started_s),)
+            case Recalled(incarnation=self._incarnation):
+                return list(self._recalled(message))
+            case Tick(now_s=now_s):
+                return [ask for name, stream in self._streams.items() for ask in self._ask(name, stream, now_s)]
             case Undeliverable(message=Example() as example, reason=reason):
                 return failed(example, reason, self._clock())
         return ()
 
     @property
     def wakes_at_s(self) -> float:
-        """Never: it only answers."""
-        return math.inf
+        """When the sink is asked again."""
+        return min((stream.ask_at_s for stream in self._streams.values() if stream.held is not None), default=math.inf)
 
     @property
     def drained(self) -> bool:
-        """Always: it keeps nothing."""
+        """Always: what waits here is the reader's to hold."""
         return True
+
+    def _in_order(self, detected: Detected) -> Iterator[Message]:
+        stream = self._streams.setdefault(detected.id.stream, _Stream())
+        if stream.held is None:
+            yield self._judged(stream, detected)
+            return
+        stream.held[detected.id.seq] = detected
+        yield from self._ask(detected.id.stream, stream, self._clock())
+
+    def _ask(self, name: str, stream: _Stream, now_s: float) -> Iterator[Message]:
+        if stream.held is None or now_s < stream.ask_at_s:
+            return
+        stream.ask_at_s = now_s + stream.pause_s
+        stream.pause_s = min(2 * stream.pause_s, ASK_AGAIN_S[1])
+        yield MinerProgress(name, self._incarnation, asks=True)
+
+    def _recalled(self, recalled: Recalled) -> Iterator[Message]:
+        stream = self._streams.get(recalled.stream)
+        if stream is None or stream.held is None:
+            return
+        for seq, verdict in recalled.judged:
+            stream.known[seq] = verdict, _memory(verdict, recalled.stream, seq)
+        held, stream.held = stream.held, None
+        for _, detected in sorted(held.items()):
+            yield self._judged(stream, detected)
+
+    def _judged(self, stream: _Stream, detected: Detected) -> Example:
+        started_s = self._clock()
+        seq = detected.id.seq
+        if seq not in stream.known:
+            before = max((known for known, (_, there) in stream.known.items() if there and known < seq), default=0)
+            memory = stream.known[before][1] if before else None
+            memory, verdict = self._decider.decide(memory or Memory(), view_of(detected))
+            stream.known[seq] = replace(verdict, memory=memory.text()), memory
+            if len(stream.known) > KNOWN:
+                del stream.known[min(stream.known)]
+        return self._example(detected, stream.known[seq][0], started_s)
+
+    def _example(self, detected: Detected, verdict: Verdict, started_s: float) -> Example:
+        return Example(detected, verdict, {**detected.steps_ms, "mine": (self._clock() - started_s) * 1000})
+
+
+def _memory(verdict: Verdict, stream: str, seq: int) -> Memory | None:
+    try:
+        return Memory.of(verdict.memory) if verdict.memory else None
+    except ValueError as error:
+        log.warning("memory_unreadable", stream=stream, seq=seq, reason=str(error))
+        return None
 
 
 def view_of(detected: Detected) -> View:

@@ -15,6 +15,7 @@ For example, what waits for the cloud, the hardest first::
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ import numpy as np
 
 from pipeline.errors import ConfigError
 from pipeline.messages import Result, Store
-from pipeline.model import Counts, Detections, Ending, FrameId, Verdict
+from pipeline.model import BudgetState, Counts, Detections, Ending, FrameId, Verdict
 from stages.host_clock import Moment
 from stages.outbox import Waiting
 
@@ -126,6 +127,7 @@ def _packed(result: Result) -> bytes:
             "names": seen.names,
             "verdict": (
                 *(verdict.hard, verdict.miner, verdict.score, verdict.threshold, verdict.reason, verdict.audited),
+                *(verdict.duplicate_of, verdict.budget and astuple(verdict.budget)),
             ),
             "edge_model": result.edge_model,
             "cloud_model": result.cloud_model,
@@ -147,5 +149,7 @@ def _unpacked(frame: FrameId, packed: bytes) -> Result:
         np.frombuffer(labels, "<i4").astype(np.int32),
         tuple(fields.pop("names")),
     )
-    ending, verdict = fields.pop("ending"), Verdict(*fields.pop("verdict"))
+    hard, miner, score, threshold, reason, audited, twin, budget = fields.pop("verdict")
+    verdict = Verdict(hard, miner, score, threshold, reason, audited, twin, BudgetState(*budget) if budget else None)
+    ending = fields.pop("ending")
     return Result(id=frame, detections=detections, verdict=verdict, ending=ending and Ending(ending), **fields)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -12,12 +13,15 @@ from pipeline.errors import DropMessage, StorageError
 from pipeline.messages import (
     Drain,
     Message,
+    MinerProgress,
     NotStored,
     ReaderProgress,
+    Recalled,
     SourceStatus,
     Store,
     Stored,
     Tick,
+    Undeliverable,
     UplinkProgress,
 )
 from pipeline.model import Ending, FrameId
@@ -85,6 +89,10 @@ class Sink:
                 answers += self._hear_reader(message, now_s)
             case UplinkProgress():
                 answers += self._hear_uplink(message, now_s)
+            case MinerProgress():
+                answers += self._hear_miner(message, now_s)
+            case Undeliverable(message=Recalled(judged=judged) as recalled) if judged:
+                answers.append(replace(recalled, judged=judged[(len(judged) + 1) // 2 :]))  # the newest half may fit
             case Tick():
                 answers += self._work(now_s)
             case Drain():
@@ -247,6 +255,15 @@ class Sink:
             self._asks.pop(progress.stream, None)
             self._ledger.count(progress)
         return self._commit(now_s) if moved or self._asks else []
+
+    def _hear_miner(self, progress: MinerProgress, now_s: float) -> list[Message]:
+        """Say what is remembered. While the disk takes nothing there is no answer, and the miner asks again."""
+        answers = self._commit(now_s)
+        try:
+            judged = self._ledger.recalled(progress.stream)
+        except StorageError as error:
+            return answers + self._block(error, now_s)
+        return [*answers, Recalled(progress.stream, progress.incarnation, tuple(judged))]
 
     def _hear_uplink(self, progress: UplinkProgress, now_s: float) -> list[Message]:
         self._states.hear_uplink(progress)

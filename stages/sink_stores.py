@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.gain import Gain
 from pipeline.image import Image
 from pipeline.messages import ReaderProgress, Result, Resume, UplinkProgress
-from pipeline.model import Counts, FrameId, Tally
+from pipeline.model import Counts, FrameId, Tally, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,9 @@ class LedgerStore(Protocol):
 
     def meet(self, progress: UplinkProgress) -> bool:
         """Learn which uplink this is, and what a new one has lost. Return whether it is new."""
+
+    def recalled(self, stream: str) -> Sequence[tuple[int, Verdict]]:
+        """The verdicts on a stream's newest frames, with what was remembered, and on those that are not final."""
 
     def tally(self, stream: str) -> Tally:
         """The newest counts, and the endings that are committed. Cheap."""

@@ -21,8 +21,10 @@ from pipeline.messages import (
     Example,
     Frame,
     HardExample,
+    MinerProgress,
     NotStored,
     ReaderProgress,
+    Recalled,
     Result,
     Resume,
     SourceStatus,
@@ -34,7 +36,7 @@ from pipeline.messages import (
     WireMessage,
     WorkerState,
 )
-from pipeline.model import Counts, Detections, Ending, FrameId, Tally, Verdict
+from pipeline.model import BudgetState, Counts, Detections, Ending, FrameId, Tally, Verdict
 
 SERVICE: Final = "helmet"
 STREAM: Final = "gate"
@@ -68,7 +70,8 @@ def detections(scores: Sequence[float] = (0.9, 0.4), names: Sequence[str] = CLAS
 
 def verdict(*, hard: bool = True, score: float | None = 0.75, threshold: float | None = 0.5) -> Verdict:
     """A verdict of IBT."""
-    return Verdict(hard, "IBT", score, threshold, "3 of 4 boxes score 0.5 or less")
+    budget = BudgetState("200 kbit/s", "bytes", 1500.5, 500_000.0, 20_000.0)
+    return Verdict(hard, "IBT", score, threshold, "3 of 4 boxes score 0.5 or less", duplicate_of=7, budget=budget)
 
 
 def frame(seq: int = 1, *, stream: str = STREAM, born_s: float = 100.0, picture: Image | None = None) -> Frame:
@@ -178,6 +181,16 @@ def uplink_progress(stream: str = STREAM) -> UplinkProgress:
     return UplinkProgress(stream, "u1", (1, 11), 2, 1, 1, 0, "")
 
 
+def miner_progress(stream: str = STREAM) -> MinerProgress:
+    """A miner that asks what is remembered."""
+    return MinerProgress(stream, "m1", asks=True)
+
+
+def recalled(stream: str = STREAM) -> Recalled:
+    """The sink's answer to it."""
+    return Recalled(stream, "m1", ((1, dataclasses.replace(verdict(), memory="AAAA")), (11, verdict(hard=False))))
+
+
 def resume(stream: str = STREAM, *, refused: str = "") -> Resume:
     """The sink's answer to a reader that opens its source."""
     return Resume(stream, "r1", Counts(), ((1, 1), (11, 31)), refused)
@@ -226,7 +239,9 @@ BUILDERS: Final[Mapping[type[Any], Callable[[], WireMessage]]] = {
     NotStored: not_stored,
     ReaderProgress: reader_progress,
     UplinkProgress: uplink_progress,
+    MinerProgress: miner_progress,
     Resume: resume,
+    Recalled: recalled,
     State: state,
     WorkerState: worker_state,
     StageState: stage_state,

@@ -16,7 +16,7 @@ import cv2
 from broker.mqtt import MqttLink
 from pipeline.app.detectors import make_detector
 from pipeline.app.fingerprint import fingerprint
-from pipeline.app.parts import EDGE, NOTHING_TO_READ, broker_address, sampling
+from pipeline.app.parts import EDGE, NOTHING_TO_READ, broker_address, budgets, sampling
 from pipeline.app.places import Places
 from pipeline.config import Config
 from pipeline.errors import ConfigError
@@ -32,6 +32,8 @@ from stages.intake import Pace
 from stages.ledger import SqliteLedger
 from stages.miner import MinerStage
 from stages.mining.audit import Audit
+from stages.mining.decider import Decider
+from stages.mining.duplicates import Duplicates
 from stages.mining.registry import make_miner
 from stages.outputs import FolderOutputs
 from stages.reader import Reader
@@ -157,9 +159,15 @@ class _Parts:
         )
 
     def miner(self) -> MinerStage:
-        miner = self.config.miner
-        made = make_miner(miner.name, miner.parameters, self.config.seed)
-        return MinerStage(made, clock=time.monotonic, audit=Audit(self.config.audit.share, self.config.seed))
+        settings, duplicates = self.config.miner, self.config.duplicates
+        decider = Decider(
+            make_miner(settings.name, settings.parameters, self.config.seed),
+            Duplicates(duplicates.grey, duplicates.box_iou, duplicates.within) if duplicates.suppress else None,
+            budgets(self.config),
+            self.config.seed,
+            Audit(self.config.audit.share, self.config.seed),
+        )
+        return MinerStage(decider, clock=time.monotonic, incarnation=self.names.incarnation)
 
     def uplink(self) -> Uplink:
         outbox = self.config.outbox

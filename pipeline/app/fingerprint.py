@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.app.parts import sampling
+from pipeline.app.parts import budgets, sampling
 from pipeline.config import Config, ModelConfig
 from pipeline.errors import SourceError
 from stages.models import model_path
@@ -31,6 +31,8 @@ def fingerprint(config: Config, stream: str, address: SourceAddress, source: Vid
         "cloud": _model(config.cloud),
         "miner": config.miner.model_dump(mode="json"),
         "audit": config.audit.model_dump(mode="json"),
+        "duplicates": config.duplicates.model_dump(mode="json"),
+        "budget": str(budgets(config).get(stream, "")),
         "seed": config.seed,
     }
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]

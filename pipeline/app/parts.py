@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from broker.address import BrokerAddress
+from pipeline.budget import Budget
 from pipeline.config import Config, StreamConfig
 from pipeline.errors import ConfigError
 from pipeline.stage import StageName
@@ -40,6 +41,14 @@ def broker_address(config: Config) -> BrokerAddress:
         cert_file=broker.cert_file,
         key_file=broker.key_file,
     )
+
+
+def budgets(config: Config) -> dict[str, Budget]:
+    """What each stream may send: its own budget, or its part of the service's."""
+    own = {name: stream.budget for name, stream in config.streams.items() if stream.budget}
+    others = [name for name in config.streams if name not in own]
+    shared = config.budget.divided(len(others)) if config.budget else None
+    return own | (dict.fromkeys(others, shared) if shared else {})
 
 
 def sampling(config: Config, stream: StreamConfig) -> Sampling:

@@ -10,6 +10,7 @@ from pipeline.model import FrameId
 from pipeline.payloads.parts import (
     CountsFields,
     Jpeg,
+    Memory,
     Milliseconds,
     Name,
     Nanoseconds,
@@ -90,6 +91,7 @@ class ExamplePayload(Payload[Example]):
 
     detected: DetectedPayload
     verdict: VerdictFields
+    memory: Memory
     steps_ms: Milliseconds
 
     @classmethod
@@ -97,11 +99,12 @@ class ExamplePayload(Payload[Example]):
         return cls(
             detected=DetectedPayload.of(message.detected, now_s),
             verdict=VerdictFields.of(message.verdict),
+            memory=message.verdict.memory,
             steps_ms=dict(message.steps_ms),
         )
 
     def message(self, now_s: float) -> Example:
-        return Example(self.detected.message(now_s), self.verdict.verdict(), self.steps_ms)
+        return Example(self.detected.message(now_s), self.verdict.verdict(self.memory), self.steps_ms)
 
 
 class StorePayload(Payload[Store]):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from pipeline.model import CLASS_NAME, MAX_COUNT, Counts, Detections, Verdict
+from pipeline.model import CLASS_NAME, MAX_COUNT, BudgetState, Counts, Detections, Verdict
 
 M = TypeVar("M")
 MAX_BOXES: Final = 10_000
@@ -34,6 +34,7 @@ Packed = Annotated[bytes, Field(max_length=16 * MAX_BOXES)]
 Milliseconds = dict[str, float]
 Name = Annotated[str, Field(max_length=256)]
 ClassName = Annotated[str, Field(max_length=256, pattern=f"^{CLASS_NAME.pattern}$")]
+Memory = Annotated[str, Field(max_length=1 << 20)]
 Text = Annotated[str, AfterValidator(lambda text: text[:MAX_TEXT])]
 """Words for people; what is longer is cut."""
 
@@ -106,6 +107,23 @@ class Box(Fields):
     class_id: int = Field(ge=0, lt=4096, description="The class's index in the model.")
 
 
+class BudgetFields(Fields):
+    """What a budget had left when a frame was decided."""
+
+    setting: Name = Field(description="The budget as it is written, e.g. 200 kbit/s.")
+    unit: Literal["bytes", "frames"] = Field(description="What left, most and cost count.")
+    left: float = Field(description="What could be spent before this decision.")
+    most: float = Field(description="What the bucket holds at most, which bounds a burst.")
+    cost: float = Field(description="Of this frame; an estimate where the frame is easy.")
+
+    @classmethod
+    def of(cls, state: BudgetState) -> Self:
+        return cls(setting=state.setting, unit=state.unit, left=state.left, most=state.most, cost=state.cost)  # type: ignore[arg-type]
+
+    def state(self) -> BudgetState:
+        return BudgetState(self.setting, self.unit, self.left, self.most, self.cost)
+
+
 class VerdictFields(Fields):
     """Whether the frame was hard, and why."""
 
@@ -115,6 +133,8 @@ class VerdictFields(Fields):
     threshold: float | None = Field(description="The score from which on a frame is hard.")
     reason: Text = Field(description="The decision in words.")
     audited: bool = Field(description="Whether it was easy, and sent as one of a random share of the easy frames.")
+    duplicate_of: Seq | None = Field(description="The frame that was sent in place of this one, almost equal to it.")
+    budget: BudgetFields | None = Field(description="What the budget had left, where there is one.")
 
     @classmethod
     def of(cls, verdict: Verdict) -> Self:
@@ -125,10 +145,22 @@ class VerdictFields(Fields):
             threshold=verdict.threshold,
             reason=verdict.reason,
             audited=verdict.audited,
+            duplicate_of=verdict.duplicate_of,
+            budget=BudgetFields.of(verdict.budget) if verdict.budget else None,
         )
 
-    def verdict(self) -> Verdict:
-        return Verdict(self.hard, self.miner, self.score, self.threshold, self.reason, self.audited)
+    def verdict(self, memory: str = "") -> Verdict:
+        return Verdict(
+            hard=self.hard,
+            miner=self.miner,
+            score=self.score,
+            threshold=self.threshold,
+            reason=self.reason,
+            audited=self.audited,
+            duplicate_of=self.duplicate_of,
+            budget=self.budget.state() if self.budget else None,
+            memory=memory,
+        )
 
 
 class CountsFields(Fields):

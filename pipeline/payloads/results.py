@@ -15,6 +15,7 @@ from pipeline.payloads.parts import (
     Count,
     Fields,
     M,
+    Memory,
     Milliseconds,
     Name,
     PackedDetections,
@@ -104,8 +105,8 @@ class ResultFields(Payload[M], Generic[M]):
             "steps_ms": {step: round(ms, 3) for step, ms in result.steps_ms.items()},
         }
 
-    def result(self, detections: Detections) -> Result:
-        """The result with these detections."""
+    def result(self, detections: Detections, memory: str = "") -> Result:
+        """The result with these detections, and what the miner remembers after it."""
         return Result(
             id=FrameId(self.stream, self.seq),
             revision=self.revision,
@@ -117,7 +118,7 @@ class ResultFields(Payload[M], Generic[M]):
             width=self.width,
             height=self.height,
             detections=detections,
-            verdict=self.verdict.verdict(),
+            verdict=self.verdict.verdict(memory),
             edge_model=self.models.edge,
             cloud_model=self.models.cloud,
             worker=self.worker,
@@ -144,10 +145,13 @@ class ResultRecord(ResultFields[Result]):
     """A result on its way to the sink, with its boxes exact."""
 
     detections: PackedDetections
+    memory: Memory
 
     @classmethod
     def of(cls, message: Result, now_s: float) -> Self:  # noqa: ARG003 - a result has no age
-        return cls(**cls.fields(message), detections=PackedDetections.of(message.detections))
+        return cls(
+            **cls.fields(message), detections=PackedDetections.of(message.detections), memory=message.verdict.memory
+        )
 
     def message(self, now_s: float) -> Result:  # noqa: ARG002 - a result has no age
-        return self.result(self.detections.detections())
+        return self.result(self.detections.detections(), self.memory)

@@ -17,6 +17,7 @@ from stages.mining.cross_entropy import CrossEntropy
 from stages.mining.difficult_case import DifficultCase
 from stages.mining.empty_suspicious import EmptySuspicious
 from stages.mining.entropy import Entropy
+from stages.mining.flicker import Flicker
 from stages.mining.ibt import IBT
 from stages.mining.least_confidence import LeastConfidence
 from stages.mining.margin import Margin
@@ -36,6 +37,7 @@ MINERS: Final[Mapping[str, type[Miner]]] = {
     "Random": Random,
     "CloudOnly": CloudOnly,
     "EdgeOnly": EdgeOnly,
+    "Flicker": Flicker,
 }
 """All miners by name: IBT to CrossEntropy, and Random to EdgeOnly, are called as in Sedna."""
 

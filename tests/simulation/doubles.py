@@ -17,7 +17,7 @@ from pipeline.errors import StorageError
 from pipeline.gain import Found, Gain
 from pipeline.image import Image
 from pipeline.messages import ReaderProgress, Result, Resume, UplinkProgress
-from pipeline.model import Counts, Detections, Ending, FrameId, Tally
+from pipeline.model import Counts, Detections, Ending, FrameId, Tally, Verdict
 from stages.gain import gain_of
 from stages.outbox import Changes, MemoryOutbox, Waiting
 from stages.sink_stores import Kept, Written
@@ -135,6 +135,10 @@ class MemoryLedger:
 
     def meet(self, progress: UplinkProgress) -> bool:
         return False
+
+    def recalled(self, stream: str) -> list[tuple[int, Verdict]]:
+        rows = sorted(self._accounts[stream].rows.items())
+        return [(seq, results[0].verdict) for seq, (_, results, _) in rows]
 
     def tally(self, stream: str) -> Tally:
         counts = self._accounts[stream].counts

@@ -18,6 +18,7 @@ from pipeline.messages import Result
 from pipeline.model import FrameId
 from stages.ledger import SqliteLedger
 from tests.simulation.coverage import PROPERTY, Coverage
+from tests.simulation.doubles import MemoryLedger
 from tests.simulation.faults import LEAST_KINDS, OF_FRAMES, OF_MESSAGES, STREAM, Fault, Schedule, Shape
 from tests.simulation.replay import live, replay
 from tests.simulation.world import World
@@ -120,6 +121,22 @@ def test_the_ledger_on_disk_says_the_same_as_the_one_in_memory(seed: int, tmp_pa
     assert _told(on_disk) == _told(in_memory)
     with closing(SqliteLedger(tmp_path / "ledger.sqlite", "the test")) as ledger:
         assert ledger.tally(STREAM) == in_memory.ledger.tally(STREAM)
+
+
+def test_what_is_judged_over_time_is_the_same_whenever_the_edge_dies() -> None:
+    """The edge in one process, with a budget: each frame has the verdict, and the memory, of an undisturbed run."""
+    deaths = 0
+    for seed in range(0, 40, 2):
+        schedule = Schedule.of(seed, Shape.EDGE_GROUP, kinds=(Fault.EDGE_DEATH, Fault.WORKER_DEATH, Fault.DISK_FULL))
+        undisturbed, disturbed = live(replace(schedule, events=())), live(schedule)
+        assert isinstance(undisturbed.ledger, MemoryLedger)
+        assert isinstance(disturbed.ledger, MemoryLedger)
+        expected = dict(undisturbed.ledger.recalled(STREAM))
+        assert len({verdict.hard for verdict in expected.values()}) == 2 or schedule.hard_ratio == 1
+        assert all(verdict.budget and verdict.memory for verdict in expected.values())
+        assert dict(disturbed.ledger.recalled(STREAM)) == expected, f"seed {seed}"
+        deaths += disturbed.deaths["edge"]
+    assert deaths >= 15
 
 
 def _told(world: World) -> list[tuple[FrameId, int, str]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from pipeline.budget import Budget
 from pipeline.messages import Drain, Message, Result, SourceStatus, State
 from pipeline.stage import Stage, StageName
 from stages.cloud import Cloud
@@ -26,6 +27,8 @@ from stages.ledger import SqliteLedger
 from stages.miner import MinerStage
 from stages.mining.audit import Audit
 from stages.mining.by_chance import Random
+from stages.mining.decider import Decider
+from stages.mining.duplicates import Duplicates
 from stages.reader import Reader
 from stages.sink import LedgerStore, Sink
 from stages.uplink import Uplink
@@ -289,15 +292,22 @@ class World:
         make: Mapping[str, Callable[[], Stage]] = {
             "reader": lambda: self._reader(incarnation),
             "detector": lambda: DetectorStage(LittleModel(), confidence=0.4, clock=self.now),
-            "miner": lambda: MinerStage(
-                Random(random_ratio=self.schedule.hard_ratio, seed=self.schedule.seed),
-                clock=self.now,
-                audit=Audit(self.schedule.audit_share, self.schedule.seed),
-            ),
+            "miner": lambda: MinerStage(self._decider(), clock=self.now, incarnation=incarnation),
             "uplink": lambda: self._uplink(name, incarnation),
             "sink": lambda: Sink(self.ledger, self.outputs, self.now),
         }
         return {StageName(name): make[name]() for name in names}
+
+    def _decider(self) -> Decider:
+        """In every other schedule it judges over time: near-duplicates are left out, and a budget is spent."""
+        schedule = self.schedule
+        miner = Random(random_ratio=schedule.hard_ratio, seed=schedule.seed)
+        audit = Audit(schedule.audit_share, schedule.seed)
+        if schedule.seed % 2:
+            return Decider(miner, audit=audit)
+        budget = Budget.parse(f"{100 * schedule.hard_ratio:g} %")
+        duplicates = None if schedule.shape.split else Duplicates(within_s=0.5)  # their memory is larger than a packet
+        return Decider(miner, duplicates, {STREAM: budget}, schedule.seed, audit)
 
     def _reader(self, incarnation: str) -> Reader:
         schedule = self.schedule

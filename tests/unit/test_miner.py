@@ -13,6 +13,7 @@ from pipeline.messages import Detected, Drain, Example, Frame, Result, Store, Ti
 from pipeline.model import Counts, Detections, Ending, FrameId, Verdict
 from stages.miner import MinerStage, view_of
 from stages.mining.audit import Audit
+from stages.mining.decider import Decider
 from stages.mining.registry import make_miner
 
 FRAME = Frame(
@@ -32,7 +33,7 @@ DETECTED = Detected(FRAME, CANDIDATES, confidence=0.3, model="little", steps_ms=
 
 def stage() -> MinerStage:
     seconds = count()
-    return MinerStage(make_miner("IBT", {}), clock=lambda: float(next(seconds)))
+    return MinerStage(Decider(make_miner("IBT", {})), clock=lambda: float(next(seconds)))
 
 
 def test_a_detected_frame_is_judged_and_timed() -> None:
@@ -97,7 +98,7 @@ def test_from_an_edge_that_is_alone_nothing_is_sent() -> None:
 
 
 def judged(miner: str, audit: Audit, seqs: int, **parameters: object) -> list[Verdict]:
-    it = MinerStage(make_miner(miner, parameters), clock=lambda: 0.0, audit=audit)
+    it = MinerStage(Decider(make_miner(miner, parameters), audit=audit), clock=lambda: 0.0)
     frames = (replace(FRAME, id=FrameId("gate", seq)) for seq in range(1, seqs + 1))
     sure = replace(DETECTED, candidates=CANDIDATES.at_least(0.8))
     examples = [example for frame in frames for example in it.process(replace(sure, frame=frame))]

@@ -26,6 +26,7 @@ def test_names_and_defaults() -> None:
         "Random": {"random_ratio": 0.3, "seed": 0},
         "CloudOnly": {},
         "EdgeOnly": {},
+        "Flicker": {"edge": 0.02, "events": 1, "gap_s": 2.0, "link_iou": 0.3},
     }
     assert {name: kind.name for name, kind in MINERS.items()} == {name: name for name in MINERS}
 

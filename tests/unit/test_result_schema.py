@@ -113,7 +113,10 @@ def test_a_result_with_any_field_removed_is_invalid(message: Result) -> None:
 
 
 WRONG: Final[tuple[Any, ...]] = (None, True, 5, -1, 1.5, "text", [], {}, ["a"], {"a": "b"})
-NULLABLE: Final = {("ending",), ("worker",), ("verdict", "score"), ("verdict", "threshold"), ("models", "cloud")}
+NULLABLE: Final = {("ending",), ("worker",), ("verdict", "score"), ("verdict", "threshold"), ("models", "cloud")} | {
+    ("verdict", "duplicate_of"),
+    ("verdict", "budget"),
+}
 
 
 def json_type(value: object) -> str:

@@ -51,7 +51,10 @@ def test_only_these_messages_share_a_topic() -> None:
     for kind, route in ROUTES.items():
         by_kind[route.kind].add(kind.__name__)
     shared = {kind: names for kind, names in by_kind.items() if len(names) > 1}
-    assert shared == {Kind.STORED: {"Stored", "NotStored"}, Kind.PROGRESS: {"ReaderProgress", "UplinkProgress"}}
+    assert shared == {
+        Kind.STORED: {"Stored", "NotStored"},
+        Kind.PROGRESS: {"ReaderProgress", "UplinkProgress", "MinerProgress"},
+    }
     assert set(by_kind) == set(Kind)
 
 
@@ -97,7 +100,7 @@ def test_a_worker_takes_its_own_frames_from_every_stream() -> None:
     [
         (StageName.READER, {"gate/stored", "gate/resume"}),
         (StageName.DETECTOR, {"gate/frames"}),
-        (StageName.MINER, {"gate/detected"}),
+        (StageName.MINER, {"gate/detected", "gate/recalled"}),
         (StageName.UPLINK, {"gate/examples", "gate/results/cloud", "gate/stored", "workers/+", "stages/+"}),
         (StageName.CLOUD, {"+/hard/w"}),
         (StageName.SINK, {"gate/store", "gate/progress"}),

@@ -602,12 +602,15 @@ def may_hold(packet: Packet, path: str, value: object, other: object) -> bool:
     if other is None:
         if path in {"gain.missed", "gain.corrected", "gain.recall"}:
             return True
-        return name in {"score", "threshold", "cloud", "worker", "ending"} or (packet, path) == (PACKETS[Store], "jpeg")
+        nullable = {"score", "threshold", "cloud", "worker", "ending", "duplicate_of", "budget"}
+        return name in nullable or (packet, path) == (PACKETS[Store], "jpeg")
     return kind_of(other) == kind_of(value) or (value is None and isinstance(other, str))
 
 
 def test_every_field_is_required() -> None:
     free_keys = (".steps_ms.", ".files.", ".tally.", ".gain.", ".frame.v", ".detected.v", ".result.v")
+    # those of verdicts that are recalled have defaults
+    free_keys += (".1.audited", ".1.duplicate_of", ".1.budget", ".1.memory")
     for packet in PACKETS.values():
         for path, _ in places(body_of(packet)):
             nothing = path.startswith("counts.") and packet.content_type is ContentType.JSON  # means 0

@@ -1,0 +1,149 @@
+"""Spending a budget on the hardest frames: a running quantile sets the threshold, a token bucket bounds the burst."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Final
+
+from pipeline.budget import Budget
+from pipeline.model import BudgetState, Verdict
+from stages.mining.memory import Purse
+from stages.mining.miner import View
+
+BURST_S: Final = 20.0
+"""The bucket holds the income of so long: in 10 minutes at most a thirtieth is spent beyond the budget."""
+
+LEAST_FRAMES: Final = 1.5
+"""But it holds so many frames at least, or nothing could be saved up for one."""
+
+SAMPLES: Final = 256
+WINDOW_S: Final = 300.0
+"""The quantile is that of at most so many scores, spread over the last five minutes."""
+
+LEAST_SAMPLES: Final = 32
+"""So many are kept however old they are."""
+
+_FORGETS: Final = 0.05
+_BYTES_A_PIXEL: Final = 0.15
+"""A JPEG of quality 85 before one has been seen."""
+
+Rank = tuple[float, float]
+
+
+def spend(purse: Purse | None, budget: Budget, view: View, verdict: Verdict, draw: float) -> tuple[Purse, Verdict]:
+    """Decide whether the budget goes to this frame, and what is left of it then. It is a pure function.
+
+    The bucket (a token bucket, as in RFC 2697) fills in media time. Of the frames with a score, the part that can be
+    paid for is sent: those above the quantile of the last minutes' scores that leaves this part. The part grows as the
+    bucket fills and shrinks as it empties, by f / (1 - f) of its level f, so that neither is income lost nor does a
+    burst end it; when it is full, any frame with a score is sent. What a frame costs is known before it is decided: one
+    that is wanted is encoded, which it must be to travel; of others it is the mean of those before.
+
+    Args:
+        purse: what is left from the frames before; None at first.
+        budget: what may be spent.
+        view: the frame.
+        verdict: the miner's word; one without a score costs nothing, and is sent only if it is hard.
+        draw: from 0 to 1, to tell equal scores apart.
+    """
+    now = _with_income(purse or _first(budget, view), budget, view)
+    score = verdict.score if verdict.score is not None else 1.0 if verdict.hard else None
+    if score is None:
+        return now, replace(verdict, hard=False, budget=_state(now, budget))
+    now = _with_score(now, view.media_s, (score, draw))
+    least = _least(now, budget)
+    full = now.left + _income(budget, now.interval_s) > _most(now, budget)
+    wanted = full or (score, draw) >= least
+    enough = now.left >= min(now.cost, _most(now, budget))
+    if not (wanted and enough):
+        return now, _refused(now, budget, verdict, score, least, wanted=wanted)
+    cost = _cost(now, budget, view)
+    state = replace(_state(now, budget), cost=cost)
+    if cost > now.left and now.left < _most(now, budget) - 1e-9:
+        return replace(now, cost=_mean(now.cost, cost)), replace(
+            _refused(now, budget, verdict, score, least, wanted=True), budget=state
+        )
+    threshold = min(score, least[0])
+    reason = f"{verdict.reason}; the budget of {budget} reaches down to {threshold:.3g} now"
+    sent = replace(verdict, hard=True, score=score, threshold=threshold, reason=reason, budget=state)
+    return replace(now, left=now.left - cost, cost=_mean(now.cost, cost)), sent
+
+
+def paid(purse: Purse, budget: Budget, view: View) -> Purse:
+    """What is left when this frame is sent whatever is left: it may be less than nothing."""
+    return replace(purse, left=purse.left - _cost(purse, budget, view))
+
+
+def _cost(purse: Purse, budget: Budget, view: View) -> float:
+    if budget.unit == "frames":
+        return 1.0
+    return float(len(view.image.jpeg)) if view.image else purse.cost
+
+
+def _first(budget: Budget, view: View) -> Purse:
+    cost = 1.0 if budget.unit == "frames" else view.width * view.height * _BYTES_A_PIXEL
+    return Purse(view.media_s, view.media_s, 0.0, 0.0, 0.0, cost, ())
+
+
+def _with_income(purse: Purse, budget: Budget, view: View) -> Purse:
+    passed_s = max(0.0, view.media_s - purse.clock_s)
+    interval_s = _mean(purse.interval_s, passed_s)
+    clock_s = max(purse.clock_s, view.media_s)
+    now = replace(purse, clock_s=clock_s, interval_s=interval_s)
+    if not purse.interval_s:  # as long as a bucket's size is not known, it is half full
+        return replace(now, left=_most(now, budget) / 2)
+    return replace(now, left=min(_most(now, budget), now.left + _income(budget, passed_s)))
+
+
+def _with_score(purse: Purse, media_s: float, rank: Rank) -> Purse:
+    every_s = _mean(purse.scored_interval_s, max(0.0, media_s - purse.scored_s))
+    scores = purse.scores
+    if not scores or not 0 <= media_s - scores[-1][0] < WINDOW_S / SAMPLES:
+        old = sum(1 for at_s, _, _ in scores[: max(0, len(scores) + 1 - LEAST_SAMPLES)] if media_s - at_s > WINDOW_S)
+        scores = (*scores[max(old, len(scores) + 1 - SAMPLES) :], (media_s, *rank))
+    return replace(purse, scored_s=max(purse.scored_s, media_s), scored_interval_s=every_s, scores=scores)
+
+
+def _mean(before: float, value: float) -> float:
+    return before + _FORGETS * (value - before) if before else value
+
+
+def _income(budget: Budget, passed_s: float) -> float:
+    return budget.share if budget.per_s is None else budget.per_s * passed_s
+
+
+def _per_s(purse: Purse, budget: Budget) -> float:
+    if budget.per_s is not None:
+        return budget.per_s
+    return budget.share / purse.interval_s if purse.interval_s else budget.share
+
+
+def _most(purse: Purse, budget: Budget) -> float:
+    return max(BURST_S * _per_s(purse, budget), LEAST_FRAMES * purse.cost)
+
+
+def _least(purse: Purse, budget: Budget) -> Rank:
+    """The score, and the draw among its equals, from which on a frame is sent."""
+    level = min(1.0, max(0.0, purse.left / _most(purse, budget)))
+    part = _per_s(purse, budget) * purse.scored_interval_s / purse.cost * level / max(1 - level, 1e-9)
+    ranks = sorted((score, draw) for _, score, draw in purse.scores)
+    sent = round(part * len(ranks))
+    return (
+        ranks[-sent]
+        if 0 < sent <= len(ranks)
+        else (ranks[0] if sent else (math.nextafter(ranks[-1][0], math.inf), 0.0))
+    )
+
+
+def _refused(purse: Purse, budget: Budget, verdict: Verdict, score: float, least: Rank, *, wanted: bool) -> Verdict:
+    threshold = max(least[0], math.nextafter(score, math.inf))
+    why = "has nothing left for it" if wanted else f"goes to frames of {threshold:.3g} or more now"
+    reason = f"{verdict.reason}; the budget of {budget} {why}"
+    return replace(verdict, hard=False, score=score, threshold=threshold, reason=reason, budget=_state(purse, budget))
+
+
+def _state(purse: Purse, budget: Budget) -> BudgetState:
+    return BudgetState(
+        budget.setting, budget.unit, round(purse.left, 3), round(_most(purse, budget), 3), round(purse.cost, 3)
+    )

@@ -1,0 +1,163 @@
+"""Budgets: as people write them, and as they are spent in media time."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import pytest
+
+from pipeline.app.parts import budgets
+from pipeline.budget import Budget
+from pipeline.config import validated
+from pipeline.errors import ConfigError
+from pipeline.image import Image
+from pipeline.model import Detections, Verdict
+from stages.mining.memory import Memory, Purse
+from stages.mining.miner import View
+from stages.mining.spend import spend
+
+NOTHING = Detections.empty()
+SHAPES = ("flat", "step", "sine", "ramp", "down", "burst")
+
+
+@cache
+def picture(size_bytes: int) -> Image:
+    """A picture whose JPEG takes so many bytes."""
+    image = Image(pixels=np.zeros((720, 1280, 3), np.uint8))
+    image._jpeg = bytes(size_bytes)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "per_s", "share"),
+    [
+        ("200 kbit/s", "bytes", 25_000.0, 0.0),
+        ("1.5MB/min", "bytes", 25_000.0, 0.0),
+        ("5 frames/min", "frames", 5 / 60, 0.0),
+        ("1 frame/h", "frames", 1 / 3600, 0.0),
+        ("20 %", "frames", None, 0.2),
+        ("20%", "frames", None, 0.2),
+    ],
+)
+def test_a_budget_as_people_write_it(text: str, unit: str, per_s: float | None, share: float) -> None:
+    budget = Budget.parse(text)
+    assert (budget.unit, budget.per_s, budget.share) == (unit, per_s and pytest.approx(per_s), pytest.approx(share))
+    assert Budget.parse(str(budget)) == budget
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("200 kbits/s", "'kbits' is no unit of data: use bit, kbit"),
+        ("200 kbit/fortnight", "'fortnight' is no unit of time: use s, min"),
+        ("120 %", "more than all frames"),
+        ("0 %", 'should be a rate or a part: "200 kbit/s"'),
+        ("200", 'should be a rate or a part: "200 kbit/s"'),
+        (200, 'should be a rate or a part: "200 kbit/s"'),
+    ],
+)
+def test_what_is_no_budget_is_told_what_is(value: object, told: str) -> None:
+    with pytest.raises(ConfigError, match="budget") as caught:
+        validated({"budget": value})
+    assert told in str(caught.value)
+
+
+def test_streams_without_a_budget_of_their_own_share_the_services() -> None:
+    streams = {name: {"source": f"{name}.mp4"} for name in ("gate", "yard", "roof")}
+    streams["roof"]["budget"] = "5 frames/min"
+    shared = budgets(validated({"budget": "200 kbit/s", "streams": streams}))
+    assert [(shared[name].unit, shared[name].per_s) for name in ("gate", "yard")] == [("bytes", 12_500.0)] * 2
+    assert shared["roof"] == Budget.parse("5 frames/min")
+    assert budgets(validated({"budget": "20 %", "streams": streams}))["gate"].share == pytest.approx(0.2)
+    assert budgets(validated({"streams": streams})).keys() == {"roof"}
+
+
+def difficulty(shape: str, at_s: np.typing.NDArray[np.float64]) -> np.typing.NDArray[np.float64]:
+    return {
+        "flat": 0 * at_s,
+        "step": np.where((at_s // 420) % 2, 2.0, 0.0),
+        "sine": np.sin(at_s / 300),
+        "ramp": at_s / 600,
+        "down": -at_s / 600,
+        "burst": np.where(at_s % 300 < 30, 3.0, 0.0),
+    }[shape]
+
+
+def view(seq: int, media_s: float, image: Image | None = None) -> View:
+    return View("gate", seq, media_s, 1280, 720, NOTHING, NOTHING, 0.3, image)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("setting", "fps"), [("200 kbit/s", 2.5), ("20 %", 2.5), ("30 frames/min", 1.0), ("5 frames/min", 2.5)]
+)
+def test_in_any_ten_minutes_a_budget_is_spent_to_five_percent(setting: str, fps: float, shape: str) -> None:
+    """After the first two; scores of every second shape are coarse, so that many are equal."""
+    seed = SHAPES.index(shape)
+    draw, budget = np.random.default_rng(seed), Budget.parse(setting)
+    frames = int(30 * 60 * fps)
+    at_s = np.arange(frames) / fps
+    scores = difficulty(shape, at_s) + draw.normal(0, 0.5, frames)
+    scores = np.round(scores * 2) / 2 if seed % 2 else scores
+    sizes = (20_000 * np.exp(draw.normal(0, 0.2, frames) + 0.3 * np.sin(at_s / 200))).astype(int) // 500 * 500
+    spent, purse = np.zeros(frames), None
+    for i, tie in enumerate(draw.random(frames).tolist()):
+        asked = Verdict(hard=False, miner="m", score=float(scores[i]), threshold=None, reason="it is so")
+        purse, verdict = spend(purse, budget, view(i + 1, float(at_s[i]), picture(int(sizes[i]))), asked, tie)
+        assert verdict.score is not None
+        assert verdict.threshold is not None
+        assert verdict.hard == (verdict.score >= verdict.threshold)
+        spent[i] = verdict.hard * (1 if budget.unit == "frames" else sizes[i])
+    window, settled = int(600 * fps), int(120 * fps)
+    sums = np.concatenate([[0], np.cumsum(spent[settled:])])
+    wanted = window * (budget.share if budget.per_s is None else budget.per_s / fps)
+    ratios = (sums[window:] - sums[:-window]) / wanted
+    assert 0.95 <= ratios.min() <= ratios.max() <= 1.05
+    sent = spent > 0
+    assert scores[sent].mean() > scores[~sent].mean() + (0.3 if shape in {"flat", "burst"} else 0)
+
+
+def test_what_has_no_score_costs_nothing_and_what_is_hard_without_one_is_sent() -> None:
+    budget, purse = Budget.parse("50 %"), None
+    sent = 0
+    for i in range(200):
+        hard = i % 2 == 0
+        asked = Verdict(hard=hard, miner="m", score=None, threshold=None, reason="so")
+        purse, verdict = spend(purse, budget, view(i + 1, i / 10, picture(1000)), asked, 0.5)
+        assert verdict.hard <= hard
+        sent += verdict.hard
+    assert sent >= 95
+
+
+def test_time_that_stands_still_or_goes_back_brings_no_income() -> None:
+    budget = Budget.parse("10 kB/s")
+    start = Purse(100.0, 100.0, 0.0, 0.1, 0.1, 1000.0, ())
+    for media_s in (100.0, 3.0):
+        asked = Verdict(hard=True, miner="m", score=1.0, threshold=0.5, reason="so")
+        purse, verdict = spend(start, budget, view(9, media_s, picture(1000)), asked, 0.5)
+        assert not verdict.hard
+        assert (purse.left, purse.clock_s) == (0.0, 100.0)
+        assert verdict.reason.startswith("so; the budget of 10 kB/s")
+        assert verdict.budget is not None
+        assert (verdict.budget.unit, verdict.budget.left) == ("bytes", 0.0)
+
+
+def test_an_easy_frame_is_not_encoded_for_its_size() -> None:
+    budget = Budget.parse("10 kB/s")
+    image = Image(pixels=np.zeros((72, 128, 3), np.uint8))
+    scores = tuple((float(i), 0.5 + i / 100, 0.5) for i in range(40))
+    purse = Purse(39.0, 39.0, 50_000.0, 1.0, 1.0, 20_000.0, scores)
+    for score, hard in ((0.1, False), (0.95, True)):
+        asked = Verdict(hard=False, miner="m", score=score, threshold=None, reason="so")
+        _, verdict = spend(purse, budget, view(41, 39.1, image), asked, 0.5)
+        assert verdict.hard is hard
+        assert (image._jpeg is not None) is hard
+
+
+def test_a_purse_comes_back_exactly() -> None:
+    purse = Purse(1 / 3, 2 / 3, -5.25, 0.1, 0.2, math.pi, ((0.1, 0.2, 0.3), (1.1, -2.0, 0.7)))
+    assert Memory.of(Memory(purse=purse).text()) == Memory(purse=purse)
+    with pytest.raises(ValueError, match="damaged"):
+        Memory.of("AAAA")
