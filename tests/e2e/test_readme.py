@@ -113,6 +113,26 @@ def test_the_drill_shown_runs(line: str, folder: Path, mosquitto: str) -> None:
     assert done.returncode == ("was never killed" in done.stdout)  # the clip is short
 
 
+@pytest.fixture(scope="module")
+def replayed(folder: Path, mosquitto: str) -> Path:
+    """A folder with the outputs of the replays that the README shows before it exports them; all their frames hard."""
+    (folder / "replayed").mkdir()
+    for out, miner in (("out", "CloudOnly"), ("mined", "Random --set miner.random_ratio=0.5")):
+        done = shell(
+            f"tandem replay ../site.mp4 --every 1 --no-compare --out {out} --miner {miner}", folder / "replayed"
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "replayed"
+
+
+@pytest.mark.mosquitto
+@pytest.mark.parametrize("line", commands("tandem export"))
+def test_the_exports_shown_run(line: str, replayed: Path) -> None:
+    done = shell(line, replayed)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^val +[1-9]", done.stdout, re.MULTILINE)
+
+
 @pytest.mark.mosquitto
 def test_the_demo_output_shown_has_the_lines_of_a_replay(folder: Path, mosquitto: str) -> None:
     (shown,) = blocks("text")
