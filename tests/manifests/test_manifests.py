@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
 from kubernetes.utils.quantity import parse_quantity
+from typer.testing import CliRunner
 
 from pipeline.app.parts import EDGE
-from pipeline.config import PREFIX, load
+from pipeline.cli import app
+from pipeline.config import load, without_settings
+from pipeline.errors import ConfigError
 from stages.sources.file import FileSource
 from stages.sources.sampling import Every
-from tests.brokers import running
 from tests.conftest import ROOT
-from tests.manifests.rendered import OVERLAYS, Object, containers, of_kind, rendered, workloads
+from tests.manifests.rendered import (
+    OVERLAYS,
+    config_files,
+    containers,
+    environment,
+    main,
+    of_kind,
+    rendered,
+    stages,
+    workloads,
+)
 
 OLDEST, NEWEST = "1.25", "1.37"
 overlays = pytest.mark.parametrize("overlay", OVERLAYS)
@@ -32,7 +45,13 @@ overlays = pytest.mark.parametrize("overlay", OVERLAYS)
 def test_schemas_hold_strictly(overlay: str, version: str) -> None:
     assert rendered(overlay)
     for item in rendered(overlay):
-        kubernetes_validate.validate(item, version, strict=True)
+        _validate(json.dumps(item), version)
+
+
+@cache
+def _validate(item: str, version: str) -> None:
+    """Overlays share most objects, and a schema is read anew for each."""
+    kubernetes_validate.validate(json.loads(item), version, strict=True)
 
 
 @overlays
@@ -57,7 +76,9 @@ def test_what_is_referred_to_is_there(overlay: str) -> None:
         volumes = item["spec"]["template"]["spec"]["volumes"]
         names = {volume["name"] for volume in volumes}
         names |= {claim["metadata"]["name"] for claim in item["spec"].get("volumeClaimTemplates", ())}
-        assert {volume["configMap"]["name"] for volume in volumes if "configMap" in volume} <= maps.keys()
+        sources = [part for volume in volumes for part in volume.get("projected", {"sources": [volume]})["sources"]]
+        for source in (source["configMap"] for source in sources if "configMap" in source):
+            assert {file["key"] for file in source.get("items", ())} <= maps[source["name"]]["data"].keys()
         used = {volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume}
         assert used <= claims.keys()
         for container in containers(item):
@@ -77,7 +98,7 @@ def test_pods_are_restricted_probed_and_bounded(overlay: str) -> None:
         assert pod["securityContext"]["runAsUser"] > 0
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert pod["terminationGracePeriodSeconds"] > 20
-        allowed = {"name", "configMap", "emptyDir", "persistentVolumeClaim", "secret"}
+        allowed = {"name", "configMap", "emptyDir", "persistentVolumeClaim", "projected", "secret"}
         assert all(volume.keys() <= allowed for volume in pod["volumes"])
         for container in containers(item):
             context = container["securityContext"]
@@ -98,106 +119,70 @@ def test_pods_are_restricted_probed_and_bounded(overlay: str) -> None:
             for probe, path in (("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
                 assert container[probe]["httpGet"]["path"] == path
                 assert container[probe]["httpGet"]["port"] in ports
-    assert workloads(overlay)["edge"]["spec"]["strategy"] == {"type": "Recreate"}
-    assert workloads(overlay)["edge"]["spec"]["replicas"] == 1
-
-
-def _config_of(overlay: str, item: Object, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The config that a pod's one container loads, with its environment."""
-    (container,) = item["spec"]["template"]["spec"]["containers"]
-    volumes = {volume["name"]: volume for volume in item["spec"]["template"]["spec"]["volumes"]}
-    file = Path(container["args"][container["args"].index("--config") + 1])
-    (mount,) = [mount for mount in container["volumeMounts"] if mount["mountPath"] == str(file.parent)]
-    name = volumes[mount["name"]]["configMap"]["name"]
-    (folder / file.name).write_text(of_kind(overlay, "ConfigMap")[name]["data"][file.name])
-    for entry in container.get("env", ()):
-        monkeypatch.setenv(entry["name"], entry.get("value", "cloud-5d4f8c9b7-x2x7z"))
-    return load(folder / file.name)
+    for item in stages(overlay).values():
+        if main(item)["args"][1] != "cloud":
+            assert item["spec"]["strategy"] == {"type": "Recreate"}
+            assert item["spec"]["replicas"] == 1
 
 
 @overlays
 def test_configs_load_and_agree_with_services_and_probes(
     overlay: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("edge", "cloud"):
-        for variable in [key for key in os.environ if key.startswith(PREFIX)]:
-            monkeypatch.delenv(variable)
-        item = workloads(overlay)[name]
-        (container,) = item["spec"]["template"]["spec"]["containers"]
-        config = _config_of(overlay, item, tmp_path, monkeypatch)
-        host, port = re.fullmatch(r"mqtt://([a-z-]+):(\d+)", config.broker.url).groups()  # type: ignore[union-attr]
+    for name, item in stages(overlay).items():
+        container = main(item)
+        file = Path(container["args"][container["args"].index("--config") + 1])
+        (tmp_path / name).mkdir()
+        config_files(overlay, item, str(file.parent), tmp_path / name)
+        with monkeypatch.context() as patch:
+            patch.setattr("os.environ", without_settings(os.environ) | environment(overlay, container))
+            config = load(tmp_path / name / file.name)
+        host, port = re.fullmatch(r"mqtts?://([a-z-]+):(\d+)", config.broker.url).groups()  # type: ignore[union-attr]
         assert int(port) in {entry["port"] for entry in of_kind(overlay, "Service")[host]["spec"]["ports"]}
         assert (config.http.host, config.http.port) == ("0.0.0.0", container["ports"][0]["containerPort"])  # noqa: S104
-        assert bool(config.streams) == (name == "edge")
-        if name == "edge":
-            assert str(config.sink.out).startswith("/data/")
+        if name == "cloud":
+            assert not config.streams
+            assert config.cloud.worker == "edge-or-cloud-5d4f8c9b7-x2x7z"
         else:
-            assert config.cloud.worker == "cloud-5d4f8c9b7-x2x7z"
+            assert config.streams.keys() == {"demo"}
+            assert str(config.sink.out).startswith("/data/")
+
+
+@overlays
+def test_every_stage_runs_once_and_processes_differ(overlay: str) -> None:
+    commands = {name: main(item)["args"] for name, item in stages(overlay).items()}
+    assert sorted(stage for args in commands.values() for stage in args[1 : args.index("--config")]) == sorted(
+        (*EDGE, "cloud")
+    )
+    if overlay == "split":
+        processes = [environment(overlay, main(item)).get("TANDEM_PROCESS") for item in stages(overlay).values()]
+        assert len(set(processes)) == len(processes) == 6
+
+
+@overlays
+def test_stages_that_keep_something_have_a_disk(overlay: str) -> None:
+    for item in stages(overlay).values():
+        volumes = item["spec"]["template"]["spec"]["volumes"]
+        claims = [volume for volume in volumes if "persistentVolumeClaim" in volume]
+        assert bool(claims) == bool({"uplink", "sink"} & set(main(item)["args"]))
+        assert [volume["name"] for volume in claims] in ([], ["data"])
 
 
 @overlays
 def test_commands_are_taken_by_the_real_cli(overlay: str) -> None:
-    edge, cloud = (workloads(overlay)[name]["spec"]["template"]["spec"]["containers"][0] for name in ("edge", "cloud"))
-    assert tuple(edge["args"][1:6]) == EDGE
-    for container in (edge, cloud):
-        command = [sys.executable, "-m", "pipeline", *container["args"]]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    for item in stages(overlay).values():
         # all that is wrong outside of a pod is that the config is not there
-        assert done.returncode == 2
-        assert "/etc/tandem/tandem.yaml" in done.stderr.splitlines()[-1], done.stderr
+        with pytest.raises(ConfigError, match=r"/etc/tandem/tandem\.yaml"):
+            CliRunner().invoke(app, main(item)["args"], catch_exceptions=False)
 
 
 @overlays
-def test_network_policies_let_clients_to_the_broker_and_nobody_else(overlay: str) -> None:
-    policies = of_kind(overlay, "NetworkPolicy")
-    assert policies.keys() == {"broker", "edge", "cloud"}
-    for policy in policies.values():
-        assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
-    (rule,) = policies["broker"]["spec"]["ingress"]
-    (peer,) = rule["from"]
-    (expression,) = peer["podSelector"]["matchExpressions"]
-    assert sorted(expression["values"]) == ["cloud", "edge"]
-    assert rule["ports"] == [{"protocol": "TCP", "port": 1883}]
-    assert "egress" not in policies["broker"]["spec"]
-    for name in ("edge", "cloud"):
-        spec = policies[name]["spec"]
-        assert "ingress" not in spec
-        broker, dns = spec["egress"]
-        assert broker["to"] == [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "broker"}}}]
-        assert broker["ports"] == [{"protocol": "TCP", "port": 1883}]
-        assert {port["port"] for port in dns["ports"]} == {53}
-
-
-@pytest.mark.mosquitto
-@pytest.mark.usefixtures("mosquitto")
-def test_the_brokers_config_starts_a_mosquitto_that_serves_the_probes(tmp_path: Path) -> None:
-    import time  # noqa: PLC0415
-    import urllib.request  # noqa: PLC0415
-
-    from tests.secured import free_ports  # noqa: PLC0415
-
-    (conf,) = [item["data"]["mosquitto.conf"] for name, item in of_kind(OVERLAYS[0], "ConfigMap").items()
-               if "mosquitto.conf" in item["data"]]  # fmt: skip
-    (tmp_path / "health").mkdir()
-    (tmp_path / "health" / "healthz").write_text("alive")
-    mqtt, http = free_ports(2)
-    for old, new in {"1883": mqtt, "8080": http, "/data/": f"{tmp_path}/", "/etc/mosquitto/health": tmp_path / "health"}.items():  # fmt: skip  # noqa: E501
-        assert str(old) in conf
-        conf = conf.replace(old, str(new))
-    with running(tmp_path, *conf.splitlines()) as process:
-        until_s = time.monotonic() + 10
-        while True:
-            assert process.poll() is None
-            assert time.monotonic() < until_s
-            try:
-                answer = urllib.request.urlopen(f"http://127.0.0.1:{http}/healthz", timeout=5)
-                break
-            except OSError:
-                time.sleep(0.02)
-        with answer:
-            assert answer.read() == b"alive"
-        published = subprocess.run(["mosquitto_pub", "-p", str(mqtt), "-V", "5", "-t", "a", "-m", "b"], check=False)
-        assert published.returncode == 0
+def test_secrets_are_those_that_the_readme_makes(overlay: str) -> None:
+    text = json.dumps([item["spec"]["template"]["spec"]["volumes"] for item in workloads(overlay).values()])
+    named = set(re.findall(r'"secret(?:Name)?": (?:{"name": )?"([a-z-]+)"', text))
+    assert bool(named) == overlay.endswith("-tls")
+    made = re.findall(r"create secret generic ([a-z-]+) --from-file=", (ROOT / "README.md").read_text())
+    assert named <= set(made)
 
 
 def test_the_demo_clip_is_drawn_once_and_can_be_read(tmp_path: Path) -> None:
