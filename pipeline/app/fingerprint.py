@@ -24,11 +24,11 @@ def fingerprint(config: Config, stream: str, address: SourceAddress, source: Vid
         SourceError: the source is a file that is not there yet.
     """
     shape = {
-        "source": _source(address, live=source.live),
+        "source": source_identity(address, live=source.live),
         "sampling": repr(sampling(config, config.streams[stream])),
         "jpeg_quality": config.reader.jpeg_quality,
-        "edge": _model(config.detector),
-        "cloud": _model(config.cloud),
+        "edge": model_identity(config.detector),
+        "cloud": model_identity(config.cloud),
         "miner": config.miner.model_dump(mode="json"),
         "audit": config.audit.model_dump(mode="json"),
         "duplicates": config.duplicates.model_dump(mode="json"),
@@ -38,8 +38,12 @@ def fingerprint(config: Config, stream: str, address: SourceAddress, source: Vid
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _source(address: SourceAddress, *, live: bool) -> Any:
-    """A camera is known by its URL, a file by what is in it: its name may change, its pictures may not."""
+def source_identity(address: SourceAddress, *, live: bool) -> Any:
+    """What tells a source apart: a camera's URL, and what is in a file: its name may change, its pictures may not.
+
+    Raises:
+        SourceError: it is a file or folder that is not there.
+    """
     if live or address.kind is not SourceKind.LOCAL:
         return address.identity
     path = Path(address.location)
@@ -51,7 +55,8 @@ def _source(address: SourceAddress, *, live: bool) -> Any:
         raise SourceError(f"{address.name}: {error.strerror}; put a video file there") from error
 
 
-def _model(model: ModelConfig) -> dict[str, Any]:
+def model_identity(model: ModelConfig) -> dict[str, Any]:
+    """What shapes what a model says: its settings, and what is in its file."""
     shape = model.model_dump(mode="json", include={"input_shape", "confidence", "floor", "iou", "classes"})
     path = model_path(model.model)
     try:

@@ -70,18 +70,7 @@ class FolderSource:
         Raises:
             SourceError: there is no such folder, or no picture in it.
         """
-        try:
-            found = [path for path in self._folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES]
-        except FileNotFoundError as error:
-            raise SourceError(f"{self.name} does not exist; check the path ({self._folder})") from error
-        except OSError as error:
-            raise SourceError(f"{self.name} cannot be read as a folder ({error.strerror}); check the path") from error
-        self._paths = sorted((path for path in found if not path.name.startswith(".")), key=natural_order)
-        if not self._paths:
-            known = " ".join(sorted(PICTURE_SUFFIXES))
-            raise SourceError(
-                f"{self.name} is a folder without pictures ({known}); put some there, or name a video file"
-            )
+        self._paths = pictures_in(self._folder, self.name)
         self.length = len(self._paths)
         self._at, self._first_seq, self._wanted = 0, first_seq, wanted
 
@@ -114,6 +103,25 @@ class FolderSource:
         except (OSError, DropMessage) as error:
             _log.warning("picture_unreadable", source=self.name, picture=path.name, reason=str(error))
             return None
+
+
+def pictures_in(folder: Path, name: str) -> list[Path]:
+    """The pictures of a folder in natural order; a source and those who ask which file a ``seq`` is agree on it.
+
+    Raises:
+        SourceError: there is no such folder, or no picture in it; ``name`` is what people call it.
+    """
+    try:
+        found = [path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES]
+    except FileNotFoundError as error:
+        raise SourceError(f"{name} does not exist; check the path ({folder})") from error
+    except OSError as error:
+        raise SourceError(f"{name} cannot be read as a folder ({error.strerror}); check the path") from error
+    pictures = sorted((path for path in found if not path.name.startswith(".")), key=natural_order)
+    if not pictures:
+        known = " ".join(sorted(PICTURE_SUFFIXES))
+        raise SourceError(f"{name} is a folder without pictures ({known}); put some there, or name a video file")
+    return pictures
 
 
 def picture_file(path: Path, quality: int) -> Image:

@@ -48,6 +48,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "photos").mkdir()
     for number in range(1, 4):
         cv2.imwrite(str(folder / "photos" / f"{number}.jpg"), np.full((120, 160, 3), 40 * number, np.uint8))
+    (folder / "labels").mkdir()
+    (folder / "labels" / "1.txt").write_text("1 0.5 0.5 0.2 0.2\n")
     return folder
 
 
@@ -103,6 +105,13 @@ def test_the_replays_shown_run(line: str, folder: Path, mosquitto: str) -> None:
     done = shell(line, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ledger    balanced" in done.stdout
+
+
+@pytest.mark.parametrize("line", commands("tandem evaluate"))
+def test_the_evaluations_shown_run(line: str, folder: Path) -> None:
+    done = shell(f"{line} --cache cache", folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mAP50: edge" in done.stdout
 
 
 @pytest.mark.mosquitto

@@ -1,0 +1,199 @@
+"""All figures of an evaluation, and the JSON that they become."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from pipeline.app.evaluate.joint import Joint
+from pipeline.app.evaluate.replay import RATIOS, Bench, Figure, Scores, hardness
+from pipeline.model import Verdict
+
+BYTES_RATIO: Final = 0.20
+"""The part of all bytes that may be sent where bytes are what counts."""
+
+_DIGITS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """A figure of the edge alone and of the cloud alone."""
+
+    edge: float
+    cloud: float
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """What miners reach, and what nobody can be expected to undercut or surpass, by the part that is sent."""
+
+    miners: Mapping[str, Mapping[float, Figure]]
+    random: Mapping[float, Figure]
+    oracle: Mapping[float, Figure]
+
+    def best(self, ratio: float) -> str | None:
+        """The miner that recovers most; None where the cloud is not better than the edge."""
+        known = {
+            name: figures[ratio].gap_recovered
+            for name, figures in self.miners.items()
+            if not math.isnan(figures[ratio].gap_recovered)
+        }
+        return max(known, key=known.__getitem__) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What an evaluation found.
+
+    Attributes:
+        images: how many pictures were looked at.
+        upload_bytes: of all of them.
+        labels: whose labels these are.
+        watched: the class whose recall is told.
+        by_pictures: at ``RATIOS`` of the pictures.
+        by_bytes: at ``BYTES_RATIO`` of the bytes.
+        as_set: each miner at its own threshold.
+    """
+
+    images: int
+    upload_bytes: int
+    labels: Literal["human", "cloud model"]
+    watched: str
+    map50: Ends
+    map50_95: Ends
+    recall: Ends
+    by_pictures: Curves
+    by_bytes: Curves
+    as_set: Mapping[str, Figure]
+
+    def json(self) -> dict[str, Any]:
+        """The report: ratios are keys such as "0.20", and what is not known is null."""
+        recall = f"recall_{self.watched}"
+        thresholds = {
+            name: {_key(ratio): _rounded(figure.threshold) for ratio, figure in figures.items()}
+            for name, figures in self.by_pictures.miners.items()
+        }
+        intervals = {
+            name: {_key(ratio): _interval(figure) for ratio, figure in figures.items()}
+            for name, figures in self.by_pictures.miners.items()
+        }
+        return {
+            "images": self.images,
+            "map50": _ends(self.map50),
+            "map50_95": _ends(self.map50_95),
+            **_curves(self.by_pictures, recall),
+            "labels": self.labels,
+            "bytes": self.upload_bytes,
+            recall: _ends(self.recall),
+            "by_bytes": _curves(self.by_bytes, recall),
+            "thresholds": thresholds,
+            "intervals": intervals,
+            "as_set": {
+                name: {"share": _rounded(figure.share), **_figure(figure, recall), "interval": _interval(figure)}
+                for name, figure in self.as_set.items()
+            },
+        }
+
+
+def curves(
+    bench: Bench, scores: Mapping[str, Scores], gains: Scores, ratios: Sequence[float], *, by_bytes: bool = False
+) -> Curves:
+    """Replay all miners and both bounds at these ratios, from how hard each finds each picture, and what each gains."""
+    return Curves(
+        {
+            name: {ratio: bench.hardest(each, ratio, by_bytes=by_bytes) for ratio in ratios}
+            for name, each in scores.items()
+        },
+        {ratio: bench.by_chance(ratio, by_bytes=by_bytes) for ratio in ratios},
+        {ratio: bench.hardest(gains, ratio, by_bytes=by_bytes) for ratio in ratios},
+    )
+
+
+def found(
+    bench: Bench,
+    verdicts: Mapping[str, Sequence[Verdict]],
+    *,
+    map50_95: Ends,
+    watched: str,
+    human: bool,
+) -> Findings:
+    """All figures.
+
+    Args:
+        bench: the set.
+        verdicts: of each miner on all pictures.
+        map50_95: of edge and cloud alone.
+        watched: the class whose recall is told.
+        human: whether people drew the labels.
+    """
+    joint, gains = bench.joint, bench.joint.gains()
+    scores = {name: np.array([hardness(verdict) for verdict in each]) for name, each in verdicts.items()}
+    as_set = {name: bench.figure(np.array([verdict.hard for verdict in each])) for name, each in verdicts.items()}
+    return Findings(
+        joint.pictures,
+        int(bench.upload_bytes.sum()),
+        "human" if human else "cloud model",
+        watched,
+        Ends(*bench.ends),
+        map50_95,
+        _recalls(joint, bench),
+        curves(bench, scores, gains, RATIOS),
+        curves(bench, scores, gains, (BYTES_RATIO,), by_bytes=True),
+        as_set,
+    )
+
+
+def _recalls(joint: Joint, bench: Bench) -> Ends:
+    watched = joint.classes[bench.watched]
+    return Ends(*(watched.recall(sent, bench.confidence) for sent in (joint.nothing, ~joint.nothing)))
+
+
+def _curves(curves: Curves, recall: str) -> dict[str, Any]:
+    ratios = list(curves.random)
+    bests = {ratio: curves.best(ratio) for ratio in ratios}
+    return {
+        "miners": {name: _by_ratio(figures, recall) for name, figures in curves.miners.items()},
+        "bounds": {"random": _by_ratio(curves.random, recall), "oracle": _by_ratio(curves.oracle, recall)},
+        "best": {_key(ratio): _best(name, curves, ratio) for ratio, name in bests.items()},
+    }
+
+
+def _best(name: str | None, curves: Curves, ratio: float) -> dict[str, Any] | None:
+    if name is None:
+        return None
+    figure = curves.miners[name][ratio]
+    return {"miner": name, "gap_recovered": _rounded(figure.gap_recovered), "interval": _interval(figure)}
+
+
+def _by_ratio(figures: Mapping[float, Figure], recall: str) -> dict[str, Any]:
+    return {_key(ratio): _figure(figure, recall) for ratio, figure in figures.items()}
+
+
+def _figure(figure: Figure, recall: str) -> dict[str, Any]:
+    return {
+        "map50": _rounded(figure.map50),
+        "gap_recovered": _rounded(figure.gap_recovered),
+        "bytes": round(figure.upload_bytes),
+        recall: _rounded(figure.recall),
+    }
+
+
+def _interval(figure: Figure) -> list[float | None]:
+    return [_rounded(bound) for bound in figure.interval]
+
+
+def _ends(ends: Ends) -> dict[str, float | None]:
+    return {"edge": _rounded(ends.edge), "cloud": _rounded(ends.cloud)}
+
+
+def _key(ratio: float) -> str:
+    return f"{ratio:.2f}"
+
+
+def _rounded(value: float | None) -> float | None:
+    """As JSON has it, which knows neither NaN nor infinity."""
+    return round(value, _DIGITS) if value is not None and math.isfinite(value) else None

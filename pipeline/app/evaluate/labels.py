@@ -1,0 +1,105 @@
+"""What is really in the pictures: YOLO's text files, or COCO's JSON."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from pipeline.app.evaluate.boxes import Boxes
+from pipeline.app.evaluate.coco import read_coco
+from pipeline.app.evaluate.drawn import Drawn, Shot
+from pipeline.app.evaluate.yolo import CLASSES_FILE, read_yolo
+from pipeline.errors import ConfigError
+
+LABELS: Final = "--labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The labels of a set.
+
+    Attributes:
+        boxes: the objects of classes that a model knows.
+        unlabelled: so many pictures have no labels, and are taken to show no object.
+        ignored: how many objects are of classes that no model knows.
+    """
+
+    boxes: Boxes
+    unlabelled: int = 0
+    ignored: Mapping[str, int] = field(default_factory=dict)
+
+
+def shots(names: Sequence[str], seqs: Sequence[int], sizes: Sequence[tuple[int, int]]) -> list[Shot]:
+    """The pictures, by the names that labels call them; without ``names``, as in a video, by their numbers."""
+    keys = [Path(names[seq - 1]).stem if names else str(seq) for seq in seqs]
+    return [Shot(key, *size) for key, size in zip(keys, sizes, strict=True)]
+
+
+def read_labels(path: Path, pictures: Sequence[Shot], classes: Sequence[str], *, video: bool) -> Truth:
+    """The labels in a folder of YOLO's files, or in a JSON file of COCO's form, which may be alone in a folder.
+
+    A picture without labels shows no object. The labels of a video's frame have its number, from 1, at the end of
+    their names, e.g. ``gate_000120.txt``.
+
+    Args:
+        path: the folder or file.
+        pictures: what is looked for.
+        classes: the class names that the models know; YOLO's class numbers are theirs unless ``classes.txt`` is there.
+        video: whether the pictures are frames of a video.
+
+    Raises:
+        ConfigError: there are none for these pictures, or one is ill-formed; file and line are named.
+    """
+    drawn = _drawn(path, pictures, classes, video=video)
+    if not any(shot.key in drawn for shot in pictures):
+        called = ", ".join(shot.key for shot in pictures[:3])
+        raise ConfigError(LABELS, f"{path} has no labels for any of the {len(pictures)} pictures ({called}, ...)")
+    index = {name: i for i, name in enumerate(classes)}
+    rows = [(i, each) for i, shot in enumerate(pictures) for each in drawn.get(shot.key, ())]
+    known = [(i, index[each.name], each.xyxy) for i, each in rows if each.name in index]
+    ignored = Counter(each.name for _, each in rows if each.name not in index)
+    if rows and not known:
+        raise ConfigError(
+            LABELS, f"{path} labels {', '.join(ignored)}, but the models know {', '.join(classes) or 'no class'}"
+        )
+    boxes = Boxes(
+        np.array([i for i, _, _ in known], np.int64),
+        np.array([label for _, label, _ in known], np.int64),
+        np.array([xyxy for *_, xyxy in known], np.float64).reshape(-1, 4),
+        np.ones(len(known)),
+    )
+    return Truth(boxes, sum(shot.key not in drawn for shot in pictures), ignored)
+
+
+def _drawn(
+    path: Path, pictures: Sequence[Shot], classes: Sequence[str], *, video: bool
+) -> Mapping[str, Sequence[Drawn]]:
+    try:
+        files = [path] if path.is_file() else sorted(path.iterdir())
+    except OSError as error:
+        raise ConfigError(LABELS, f"{path} cannot be read ({error.strerror})") from error
+    sizes = {shot.key: shot for shot in pictures}
+    texts = [file for file in files if file.suffix == ".txt" and file.name != CLASSES_FILE]
+    tables = [file for file in files if file.suffix == ".json"]
+    if texts:
+        keyed = {key: file for file in texts if (key := key_of(file.name, video=video)) in sizes}
+        return read_yolo(keyed, sizes, path, classes)
+    if len(tables) != 1:
+        what = "neither .txt nor .json files" if not tables else f"{len(tables)} .json files: name one of them"
+        raise ConfigError(LABELS, f"{path} has {what}; YOLO text files or one COCO JSON file are read")
+    return read_coco(tables[0], sizes, lambda name: key_of(name, video=video))
+
+
+def key_of(name: str, *, video: bool) -> str:
+    """What a file of labels, or a picture that labels name, stands for: a stem, or a frame's number."""
+    stem = Path(name).stem
+    if not video:
+        return stem
+    number = re.search(r"\d+$", stem)
+    return str(int(number[0])) if number else ""

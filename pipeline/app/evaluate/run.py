@@ -1,0 +1,167 @@
+"""``tandem evaluate``: from pictures and labels to figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from pipeline.app.evaluate.boxes import Boxes, boxes_of, class_names
+from pipeline.app.evaluate.findings import Ends, Findings, found
+from pipeline.app.evaluate.joint import joint_of
+from pipeline.app.evaluate.labels import Truth, read_labels, shots
+from pipeline.app.evaluate.metric import scored
+from pipeline.app.evaluate.pictures import PictureSet
+from pipeline.app.evaluate.replay import bench, judged
+from pipeline.app.evaluate.seen import Seen, in_both, look
+from pipeline.app.evaluate.show import show
+from pipeline.app.replay import check_report
+from pipeline.config import Config
+from pipeline.errors import ConfigError
+from pipeline.stage import StageName
+from stages.mining.miner import Miner, View
+from stages.mining.registry import MINERS, make_miner
+
+SEDNA_EXAMPLE: Final = "IBT 0.9/0.9"
+"""IBT with the parameters of Sedna's helmet example."""
+
+HELMET_OFF: Final = "helmet_off"
+"""The class whose recall people want to know most, where there is one."""
+
+_STREAM: Final = "evaluate"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What is asked for.
+
+    Attributes:
+        pictures: what is looked at.
+        labels: where the labels are; None lets the big model's boxes stand in.
+        watched: the class whose recall is told; None for helmet_off, or the first class that is labelled.
+        resamples: of the bootstrap.
+        cache: where detections are kept.
+        report: where the report goes.
+    """
+
+    pictures: PictureSet
+    labels: Path | None
+    watched: str | None
+    resamples: int
+    cache: Path
+    report: Path | None
+
+
+def evaluate(config: Config, asked: Evaluation, console: Console) -> None:
+    """Look, replay all miners, print, and write the report.
+
+    Raises:
+        ConfigError: the call, the labels or a model is wrong.
+    """
+    miners = miners_of(config)
+    if asked.report:
+        check_report(asked.report)
+    edge, cloud = both(config, asked.pictures, asked.cache, console)
+    classes = class_names(edge.detections, cloud.detections)
+    truth = _truth(asked, cloud, classes, config.cloud.confidence)
+    _say_what_is_assumed(truth, console)
+    with console.status("replaying the miners"):
+        findings = measured(config, asked, edge=edge, cloud=cloud, truth=truth.boxes, miners=miners)
+    show(findings, console)
+    if asked.report:
+        asked.report.write_text(json.dumps(findings.json(), indent=2) + "\n")
+
+
+def both(config: Config, pictures: PictureSet, cache: Path, console: Console) -> tuple[Seen, Seen]:
+    """What the little and the big model see.
+
+    Raises:
+        ConfigError: a model or the pictures cannot be used.
+    """
+    edge = look(StageName.DETECTOR, config.detector, pictures, cache, console)
+    cloud = look(StageName.CLOUD, config.cloud, pictures, cache, console)
+    return in_both(edge, cloud)
+
+
+def miners_of(config: Config) -> dict[str, Miner]:
+    """All miners at their defaults, but for the config's own, and Sedna's example.
+
+    Raises:
+        ConfigError: the config's miner is wrong.
+    """
+    own = make_miner(config.miner.name, config.miner.parameters, config.seed)
+    return {
+        **{name: make_miner(name, {}, config.seed) for name in MINERS},
+        own.name: own,
+        SEDNA_EXAMPLE: make_miner("IBT", {"threshold_box": 0.9, "threshold_img": 0.9}),
+    }
+
+
+def views_of(seen: Seen, confidence: float) -> list[View]:
+    """What a miner gets to see of each picture, but for the picture itself."""
+    columns = zip(seen.seqs.tolist(), seen.media_s.tolist(), seen.sizes.tolist(), seen.detections, strict=True)
+    return [
+        View(_STREAM, seq, media_s, width, height, candidates, candidates.at_least(confidence), confidence)
+        for seq, media_s, (width, height), candidates in columns
+    ]
+
+
+def measured(
+    config: Config, asked: Evaluation, *, edge: Seen, cloud: Seen, truth: Boxes, miners: Mapping[str, Miner]
+) -> Findings:
+    """All figures, from what both models saw.
+
+    Raises:
+        ConfigError: there is no such class to be watched.
+    """
+    pictures = len(edge.seqs)
+    classes = class_names(edge.detections, cloud.detections)
+    boxes = [boxes_of(each.detections, classes) for each in (edge, cloud)]
+    of_edge, of_cloud = (scored(truth, each, pictures, len(classes)) for each in boxes)
+    joint = joint_of(truth, (boxes[0], of_edge.right), (boxes[1], of_cloud.right), pictures, len(classes))
+    watched = _watched(asked.watched, truth, classes)
+    table = bench(
+        joint,
+        edge.upload_bytes,
+        classes.index(watched),
+        config.detector.confidence,
+        resamples=asked.resamples,
+        seed=config.seed,
+    )
+    verdicts = judged(miners, views_of(edge, config.detector.confidence))
+    return found(
+        table,
+        verdicts,
+        map50_95=Ends(of_edge.map50_95, of_cloud.map50_95),
+        watched=watched,
+        human=asked.labels is not None,
+    )
+
+
+def _watched(wanted: str | None, truth: Boxes, classes: Sequence[str]) -> str:
+    if wanted is not None and wanted not in classes:
+        raise ConfigError("--class", f"there is no class {wanted!r}; the models know {', '.join(classes)}")
+    if wanted is not None or HELMET_OFF in classes:
+        return wanted or HELMET_OFF
+    return classes[int(truth.labels.min(initial=len(classes) - 1))]
+
+
+def _truth(asked: Evaluation, cloud: Seen, classes: Sequence[str], confidence: float) -> Truth:
+    if not classes:
+        raise ConfigError("IMAGES", "neither model sees anything in these pictures, so there is nothing to compare")
+    if asked.labels is None:
+        return Truth(boxes_of([found.at_least(confidence) for found in cloud.detections], classes))
+    names, sizes = asked.pictures.names(), [(int(width), int(height)) for width, height in cloud.sizes]
+    pictures = shots(names, cloud.seqs.tolist(), sizes)
+    return read_labels(asked.labels, pictures, classes, video=asked.pictures.video)
+
+
+def _say_what_is_assumed(truth: Truth, console: Console) -> None:
+    if truth.unlabelled:
+        console.print(f"{truth.unlabelled} pictures have no labels: they are taken to show no object", highlight=False)
+    for name, count in truth.ignored.items():
+        console.print(f"{count} objects are of the class {name}, which neither model knows: left out", highlight=False)

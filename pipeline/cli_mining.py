@@ -1,0 +1,60 @@
+"""The command ``tandem evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import log
+from pipeline.cli_options import ConfigFile, Settings, config_from, console
+
+
+def evaluate(
+    images: Annotated[
+        str, typer.Argument(metavar="IMAGES|VIDEO", help="A folder of pictures, or a video file.", show_default=False)
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="YOLO text files, or a COCO JSON file. Without labels the big model's boxes stand in.",
+        ),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there as JSON.")] = None,
+    every: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Take every Nth [every picture, or every 10th frame].")
+    ] = None,
+    little: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The edge's model: an ONNX file [the shipped little].")
+    ] = None,
+    big: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The cloud's model: an ONNX file [the shipped big].")
+    ] = None,
+    watched: Annotated[
+        str | None,
+        typer.Option("--class", metavar="NAME", help="The class whose recall is told [helmet_off, or the first]."),
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=1, metavar="N", help="Resamples for the intervals.")] = 200,
+    cache: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where detections are kept, so that the models look but once.")
+    ] = Path("~/.cache/tandem"),
+    config: ConfigFile = None,
+    settings: Settings = None,
+) -> None:
+    """Measure what each miner is worth on labelled pictures.
+
+    Little and big look at each picture once. Then every miner is replayed: it sends the 5, 10, 20, 30 and 50 % that it
+    finds hardest, and what that recovers of the gap between edge and cloud is told, beside chance and an oracle.
+    Miners that measure nothing (CloudOnly, EdgeOnly) rank nothing, and are left out.
+    """
+    from pipeline.app.evaluate.pictures import picture_set
+    from pipeline.app.evaluate.run import Evaluation
+    from pipeline.app.evaluate.run import evaluate as run_evaluation
+
+    loaded = config_from(config, {"detector.model": little, "cloud.model": big}, settings)
+    log.configure("evaluate", level="warning" if loaded.log_level == "info" else loaded.log_level)
+    pictures = picture_set(images, every, loaded.reader.every, loaded.reader.jpeg_quality)
+    asked = Evaluation(pictures, labels, watched, resamples, cache.expanduser(), report)
+    run_evaluation(loaded, asked, console())

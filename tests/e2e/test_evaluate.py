@@ -1,0 +1,56 @@
+"""``tandem evaluate``, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from tests.e2e.user import Tandem, draw_clip
+
+FRAMES, EVERY = 6, 8
+
+
+@pytest.fixture
+def tandem(tmp_path: Path) -> Tandem:
+    """The command, beside a few drawn pictures and their labels."""
+    video = cv2.VideoCapture(str(draw_clip(tmp_path / "site.mp4", frames=EVERY * FRAMES)))
+    for folder in ("photos", "labels"):
+        (tmp_path / folder).mkdir()
+    for i in range(FRAMES):
+        pictures = [video.read()[1] for _ in range(EVERY)]
+        cv2.imwrite(str(tmp_path / "photos" / f"{i}.jpg"), pictures[0])
+        (tmp_path / "labels" / f"{i}.txt").write_text("0 0.4 0.45 0.16 0.22\n" if i else "")
+    video.release()
+    return Tandem(tmp_path)
+
+
+def report(tandem: Tandem, *labels: str) -> tuple[dict[str, Any], str]:
+    done = tandem("evaluate", "photos", *labels, "--cache", "cache", "--report", "r.json", "--resamples", "5")
+    assert done.exit_code == 0, done.stderr
+    return json.loads((tandem.folder / "r.json").read_text()), done.stdout
+
+
+def test_a_set_is_evaluated_with_labels_and_without_and_looked_at_once(tandem: Tandem) -> None:
+    by_people, printed = report(tandem, "--labels", "labels")
+    assert (by_people["images"], by_people["labels"]) == (FRAMES, "human")
+    assert "by people's labels" in printed
+    kept = {file: file.stat().st_mtime_ns for file in (tandem.folder / "cache").iterdir()}
+    assert len(kept) == 2, "one for each model"
+
+    by_cloud, printed = report(tandem)
+    assert by_cloud["labels"] == "cloud model"
+    assert "stand in for labels" in printed
+    assert kept == {file: file.stat().st_mtime_ns for file in (tandem.folder / "cache").iterdir()}
+    assert by_cloud["map50"]["cloud"] == 1.0 > by_cloud["map50"]["edge"]
+    assert by_cloud["miners"]["LeastConfidence"]["0.50"]["bytes"] < by_cloud["bytes"]
+
+
+def test_a_label_that_is_wrong_is_named(tandem: Tandem) -> None:
+    (tandem.folder / "labels" / "3.txt").write_text("0 0.5 0.5 0.1 0.1\n7 0.5 0.5 0.1 0.1\n")
+    done = tandem("evaluate", "photos", "--labels", "labels", "--cache", "cache")
+    assert done.exit_code == 2
+    assert done.error.startswith("labels/3.txt, line 2: there are 2 classes (helmet_on, helmet_off)")
