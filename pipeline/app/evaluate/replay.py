@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from pipeline.app.evaluate.joint import Joint, Sent
 from pipeline.model import Verdict
+from stages.mining.decider import Decider
+from stages.mining.memory import Memory
 from stages.mining.miner import Miner, View
 
 RATIOS: Final = (0.05, 0.10, 0.20, 0.30, 0.50)
@@ -157,6 +159,14 @@ def hardness(verdict: Verdict) -> float:
 
 
 def judged(miners: Mapping[str, Miner], views: Sequence[View]) -> dict[str, list[Verdict]]:
-    """The verdicts of each miner on all pictures, without miners that measure nothing and so rank nothing."""
-    verdicts = {name: [miner.judge(view) for view in views] for name, miner in miners.items()}
+    """The verdicts of each miner on all pictures in turn, without miners that measure nothing and so rank nothing."""
+    verdicts = {name: _in_turn(Decider(miner), views) for name, miner in miners.items()}
     return {name: each for name, each in verdicts.items() if any(verdict.score is not None for verdict in each)}
+
+
+def _in_turn(decider: Decider, views: Sequence[View]) -> list[Verdict]:
+    memory, verdicts = Memory(), []
+    for view in views:
+        memory, verdict = decider.decide(memory, view)
+        verdicts.append(verdict)
+    return verdicts
