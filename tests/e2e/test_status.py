@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 
@@ -11,7 +12,7 @@ from broker.secure.roles import User
 from pipeline import wire
 from pipeline.link import ContentType, Packet
 from pipeline.messages import StageState
-from tests.e2e.user import STREAM, Replay, Tandem, publish
+from tests.e2e.user import STREAM, Replay, Tandem, publish, until
 from tests.secured import Client, address_of, free_ports, make_folder, served
 from tests.unit.test_census import EDGE, STATE
 
@@ -47,6 +48,19 @@ def test_nothing_there_then_an_edge_that_is_gone(broker: PrivateMosquitto, tande
     other = tandem("status", "--broker", broker.url, "--set", "service=other")
     assert other.exit_code == 1
     assert "gate" not in other.stdout
+
+
+def test_watching_prints_it_again_until_ctrl_c(broker: PrivateMosquitto, tandem: Tandem) -> None:
+    with tandem.start("status", "--broker", broker.url, "--json", "--watch") as watching:
+        until(lambda: watching.stdout.endswith("\n"))
+        say(broker, STATE)
+        until(lambda: '"gate"' in watching.stdout)
+        watching.signal(signal.SIGINT)
+        ended = watching.ended()
+    assert (ended.exit_code, ended.stderr) == (130, "")
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert lines[0]["services"] == {}
+    assert "gate" in lines[-1]["services"]["helmet"]["streams"]
 
 
 def test_no_broker_is_a_clear_error(tandem: Tandem) -> None:
