@@ -14,6 +14,7 @@ from pipeline import log
 from pipeline.cli_broker import app as broker_app
 from pipeline.cli_export import export
 from pipeline.cli_mining import evaluate
+from pipeline.cli_operator import fetch, operator
 from pipeline.cli_options import ConfigFile, Settings, config_from, console
 from pipeline.cli_sedna import app as sedna_app
 from pipeline.errors import ConfigError, TandemError
@@ -32,6 +33,8 @@ app.add_typer(broker_app)
 app.add_typer(sedna_app)
 app.command()(export)
 app.command()(evaluate)
+app.command()(operator)
+app.command()(fetch)
 
 
 def main() -> NoReturn:

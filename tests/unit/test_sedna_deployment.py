@@ -6,7 +6,8 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from pipeline.app.sedna.deployment import Image, autoscaler, deployment
+from pipeline.app.sedna.deployment import autoscaler, deployment
+from pipeline.app.sedna.names import Image
 from pipeline.app.sedna.read import read_objects
 from pipeline.app.sedna.translate import ServicePlan, plan_service
 from pipeline.errors import ConfigError
@@ -139,9 +140,35 @@ def test_a_mount_over_the_models_is_refused(tmp_path: Path) -> None:
         edge(tmp_path, ("mountPath: /data/", "mountPath: /models"))
 
 
-def test_a_model_on_a_server_is_refused_and_not_forgotten(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="would have to be fetched"):
-        edge(tmp_path, ('"/data/little-model/yolov3_resnet18.onnx"', '"https://models.example/a.onnx"'))
+def test_a_model_on_a_server_is_fetched_before_the_worker_starts(tmp_path: Path) -> None:
+    url = "https://models.example/a%20b.onnx?v=2"
+    found = edge(tmp_path, ('"/data/little-model/yolov3_resnet18.onnx"', f'"{url}"'))
+    kubernetes_validate.validate(found, "1.37", strict=True)
+    (fetch,) = pod(found)["initContainers"]
+    assert fetch["command"] == ["tandem", "fetch", url, variables(found)["MODEL_URL"]]
+    assert fetch["volumeMounts"] == [{"name": "tandem-model", "mountPath": "/models"}]
+    assert {"name": "tandem-model", "mountPath": "/models", "readOnly": True} in worker(found)["volumeMounts"]
+    assert {"name": "tandem-model", "emptyDir": {}} in pod(found)["volumes"]
+
+
+def test_a_brokers_password_is_a_file_and_never_in_the_environment(tmp_path: Path) -> None:
+    found = plan(tmp_path)
+    made = deployment(found.service, found.edge, IMAGE, URL, "helmet-broker")
+    kubernetes_validate.validate(made, "1.37", strict=True)
+    assert variables(made)["TANDEM_BROKER__PASSWORD_FILE"] == "/etc/tandem/broker/password"  # noqa: S105
+    (volume,) = [one for one in pod(made)["volumes"] if "secret" in one]
+    assert volume["secret"]["items"] == [{"key": "password", "path": "password"}]
+    named = {"name": "tandem-broker", "mountPath": "/etc/tandem/broker", "readOnly": True}
+    assert named in worker(made)["volumeMounts"]
+
+
+def test_a_template_that_names_its_broker_gets_no_password_of_another(tmp_path: Path) -> None:
+    named = '- name: TANDEM_BROKER__URL\n            value: "mqtt://mine:1883"\n          - name: "video_url"'
+    found = plan(tmp_path, ('- name: "video_url"', named))
+    made = deployment(found.service, found.edge, IMAGE, URL, "helmet-broker")
+    assert variables(made)["TANDEM_BROKER__URL"] == "mqtt://mine:1883"
+    assert "TANDEM_BROKER__PASSWORD_FILE" not in variables(made)
+    assert all("secret" not in volume for volume in pod(made)["volumes"])
 
 
 def test_the_cloud_scales_as_asked_and_the_edge_never(tmp_path: Path) -> None:

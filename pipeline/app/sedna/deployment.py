@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 from pipeline.app.parts import EDGE
 from pipeline.app.places import Places
 from pipeline.app.sedna.model_source import MODELS
-from pipeline.app.sedna.names import KEEP_IMAGE, deployment_name, labels, metadata
+from pipeline.app.sedna.names import KEEP_IMAGE, Image, deployment_name, labels, metadata
 from pipeline.app.sedna.objects import JointInferenceService
 from pipeline.app.sedna.translate import Side, WorkerPlan
 from pipeline.errors import ConfigError
@@ -26,29 +25,32 @@ UID: Final = 10001
 DRAIN_S: Final = 30
 """The grace at a pod's end: longer than a drain."""
 
+_PASSWORD: Final = PurePosixPath("/etc/tandem/broker")
+_CONFINED: Final = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 _SIDES: Final = {Side.EDGE: EDGE, Side.CLOUD: (StageName.CLOUD,)}
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """Tandem's image."""
-
-    name: str
-    pull_policy: str = "IfNotPresent"
-
-
-def deployment(service: JointInferenceService, plan: WorkerPlan, image: Image, broker_url: str) -> dict[str, Any]:
+def deployment(
+    service: JointInferenceService, plan: WorkerPlan, image: Image, broker_url: str, broker_secret: str = ""
+) -> dict[str, Any]:
     """A worker's Deployment. How many replicas a cloud worker has is left to its hpa, or to ``kubectl scale``.
 
+    Args:
+        service: whose worker it is.
+        plan: of the worker.
+        image: Tandem's.
+        broker_url: where the broker is, unless the template's environment says it.
+        broker_secret: the Secret with ``username`` and ``password`` for it; empty where it asks for none.
+
     Raises:
-        ConfigError: the model would have to be fetched, or what Tandem adds is in the template already: a mount at
-            ``/models``, or a volume of that name.
+        ConfigError: what Tandem adds is in the template already: a mount at ``/models``, or a volume of that name.
     """
-    if plan.model.fetched:
-        raise ConfigError(
-            f"Model {plan.worker.model.name}: spec.url",
-            f"{plan.model.url} would have to be fetched, which is not done yet: give the path of a file on the node",
-        )
+    if "TANDEM_BROKER__URL" in plan.template.environment:
+        broker_secret = ""  # it is not for that broker
     own = labels(service, plan.side)
     template = plan.worker.template
     described = template.get("metadata") or {}
@@ -56,7 +58,7 @@ def deployment(service: JointInferenceService, plan: WorkerPlan, image: Image, b
         "selector": {"matchLabels": own},
         "template": {
             "metadata": {**described, "labels": {**(described.get("labels") or {}), **own}},
-            "spec": _pod(service, plan, image, broker_url),
+            "spec": _pod(service, plan, image, broker_url, broker_secret),
         },
     }
     if plan.side is Side.EDGE:  # a camera has one reader, also while a new pod takes over
@@ -99,34 +101,72 @@ def keeps_image(service: JointInferenceService, plan: WorkerPlan) -> bool:
     return noted.get(KEEP_IMAGE) == "true"
 
 
-def _pod(service: JointInferenceService, plan: WorkerPlan, image: Image, broker_url: str) -> dict[str, Any]:
+def _pod(
+    service: JointInferenceService, plan: WorkerPlan, image: Image, broker_url: str, secret: str
+) -> dict[str, Any]:
     pod = plan.template.pod
-    added = list(_added(plan))
+    added = [*_added(plan), *_password(secret)]
     _check_free(plan, added)
-    worker = _container(service, plan, image, broker_url)
+    worker = _container(service, plan, image, _broker_variables(broker_url, secret))
     worker["volumeMounts"] = [*(worker.get("volumeMounts") or ()), *(mount for _, mount in added)]
     return {
         "terminationGracePeriodSeconds": DRAIN_S,
         "automountServiceAccountToken": False,
         **pod,
+        **({"initContainers": [*(pod.get("initContainers") or ()), _fetch(plan, image)]} if plan.model.fetched else {}),
         "securityContext": {**_pod_security(plan), **(pod.get("securityContext") or {})},
         "containers": [worker, *pod["containers"][1:]],
         "volumes": [*(pod.get("volumes") or ()), *(volume for volume, _ in added)],
     }
 
 
-def _container(service: JointInferenceService, plan: WorkerPlan, image: Image, broker_url: str) -> dict[str, Any]:
+def _fetch(plan: WorkerPlan, image: Image) -> dict[str, Any]:
+    """The init container that fetches the model."""
+    return {
+        "name": "tandem-fetch-model",
+        "image": image.name,
+        "imagePullPolicy": image.pull_policy,
+        "command": ["tandem", "fetch", plan.model.url, plan.model.in_container],
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}},
+        "securityContext": dict(_CONFINED),
+        "volumeMounts": [{"name": "tandem-model", "mountPath": str(MODELS)}],
+    }
+
+
+def _broker_variables(url: str, secret: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [{"name": "TANDEM_BROKER__URL", "value": url}]
+    if secret:
+        key = {"secretKeyRef": {"name": secret, "key": "username"}}
+        found.append({"name": "TANDEM_BROKER__USERNAME", "valueFrom": key})
+        found.append({"name": "TANDEM_BROKER__PASSWORD_FILE", "value": str(_PASSWORD / "password")})
+    return found
+
+
+def _password(secret: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """The volume with the broker's password, and its mount."""
+    if secret:
+        items = [{"key": "password", "path": "password"}]
+        source = {"secretName": secret, "defaultMode": 0o440, "items": items}
+        yield (
+            {"name": "tandem-broker", "secret": source},
+            {"name": "tandem-broker", "mountPath": str(_PASSWORD), "readOnly": True},
+        )
+
+
+def _container(
+    service: JointInferenceService, plan: WorkerPlan, image: Image, broker: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
     kept = dict(plan.template.container)
     command = {"command": ["tandem", "run", *_SIDES[plan.side]]}
     if not keeps_image(service, plan):
         for key in ("args", "command"):  # they are for the image that is replaced
             kept.pop(key, None)
         kept |= {"image": image.name, "imagePullPolicy": kept.get("imagePullPolicy", image.pull_policy)}
-    defaults = {
-        "TANDEM_BROKER__URL": broker_url,
-        "TANDEM_HTTP__HOST": "0.0.0.0",  # noqa: S104 - of a pod, for its probes
-        "TANDEM_HTTP__PORT": str(PORT),
-    }
+    defaults = [
+        *broker,
+        {"name": "TANDEM_HTTP__HOST", "value": "0.0.0.0"},  # noqa: S104 - of a pod, for its probes
+        {"name": "TANDEM_HTTP__PORT", "value": str(PORT)},
+    ]
     own = {"TANDEM_SERVICE": service.metadata.name, **plan.environment}
     return {
         **command,
@@ -135,24 +175,19 @@ def _container(service: JointInferenceService, plan: WorkerPlan, image: Image, b
         "startupProbe": _probe("/healthz", plan, failures=60),
         **kept,
         "env": list(_variables(kept.get("env") or (), defaults, own)),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-            **(kept.get("securityContext") or {}),
-        },
+        "securityContext": {**_CONFINED, **(kept.get("securityContext") or {})},
     }
 
 
 def _variables(
-    users: Iterable[Mapping[str, Any]], defaults: Mapping[str, str], own: Mapping[str, str]
+    users: Iterable[Mapping[str, Any]], defaults: Iterable[Mapping[str, Any]], own: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
     """The user's variables beat our defaults, and what Sedna sets beats the user's; no name comes twice."""
     named = {str(variable["name"]): dict(variable) for variable in users}
     ours: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in own.items()]
     ours.append({"name": "WORKER_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}})
     set_by_us = {variable["name"] for variable in ours}
-    yield from ({"name": name, "value": value} for name, value in defaults.items() if name not in named)
+    yield from (dict(variable) for variable in defaults if variable["name"] not in named)
     yield from (variable for name, variable in named.items() if name not in set_by_us)
     yield from ours
 
@@ -181,6 +216,11 @@ def _added(plan: WorkerPlan) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         host = {"path": str(plan.model.folder), "type": "Directory"}
         yield (
             {"name": "tandem-model", "hostPath": host},
+            {"name": "tandem-model", "mountPath": str(MODELS), "readOnly": True},
+        )
+    if plan.model.fetched:
+        yield (
+            {"name": "tandem-model", "emptyDir": {}},
             {"name": "tandem-model", "mountPath": str(MODELS), "readOnly": True},
         )
     for number, folder in enumerate(_to_write(plan)):

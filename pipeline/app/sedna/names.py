@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.app.sedna.objects import API_VERSION, JointInferenceService
@@ -10,6 +11,20 @@ from pipeline.app.sedna.translate import Side
 PREFIX: Final = "jointinferenceservice.sedna.io/"
 KEEP_IMAGE: Final = "tandem/keep-image"
 """The annotation of a service or template whose worker's image is not to be replaced (``"true"``)."""
+
+BROKER: Final = "tandem/broker"
+"""The annotation of a service that names the broker to use."""
+
+BROKER_SECRET: Final = "tandem/broker-secret"  # noqa: S105 - an annotation
+"""The annotation that names the Secret with its ``username`` and ``password``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Tandem's image."""
+
+    name: str
+    pull_policy: str = "IfNotPresent"
 
 
 def deployment_name(service: JointInferenceService, side: Side) -> str:
@@ -28,11 +43,16 @@ def labels(service: JointInferenceService, side: Side) -> dict[str, str]:
 
 
 def metadata(service: JointInferenceService, name: str, side: Side) -> dict[str, Any]:
+    """The metadata of a worker's object, which goes when its service goes."""
+    return owned(service, name, labels(service, side))
+
+
+def owned(service: JointInferenceService, name: str, labelled: dict[str, str]) -> dict[str, Any]:
     """The metadata of an object that goes when its service goes."""
     found: dict[str, Any] = {
         "name": name,
         "namespace": service.metadata.namespace,
-        "labels": labels(service, side),
+        "labels": labelled,
     }
     if service.metadata.uid:  # an object that no API server has yet has none, and can own nothing
         found["ownerReferences"] = [

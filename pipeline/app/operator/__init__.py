@@ -1,0 +1,1 @@
+"""The Kubernetes operator: from Sedna's objects in a cluster to what runs there, and back to their status."""
