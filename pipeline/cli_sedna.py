@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,13 @@ def sedna(
     cloud_workers: Annotated[
         int, typer.Option(min=1, metavar="N", show_default=False, help="How many cloud workers [1].")
     ] = 1,
+    render: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run nothing: write the manifests of a cluster there, for kubectl apply -k."),
+    ] = None,
+    image: Annotated[
+        str, typer.Option(metavar="NAME", help="Tandem's image in these manifests.")
+    ] = f"localhost/tandem:{installed_version('tandem-inference')}",
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there as JSON.")] = None,
     settings: Settings = None,
 ) -> None:
@@ -51,10 +59,17 @@ def sedna(
     Edge group, cloud worker and a private broker run as processes, and what the objects know as a path of a node is
     below --root. It ends when what the edge reads has ended, with the exit codes of tandem replay.
     """
+    from pipeline.app.operator.by_hand import render_service
     from pipeline.app.replay_run import Options
+    from pipeline.app.sedna.names import Image
     from pipeline.app.sedna.play import plan_of, play_service
 
     plan = plan_of(file, service, shipped=models is Models.SHIPPED)
+    if render:
+        if settings:
+            raise ConfigError("--set", "it is for a run here: in a cluster, the template's environment says it")
+        render_service(plan, render, Image(image), console())
+        return
     overrides = overrides_of({}, settings)
     if "broker" in overrides:
         raise ConfigError("--set", "broker is the private one here")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
+import yaml
 
 from tests.e2e.user import Tandem
 from tests.sedna_guide import GUIDE
@@ -45,3 +47,27 @@ def test_the_guides_pb_is_refused_with_what_to_do(tandem: Tandem, guide: Path) -
     assert "Model helmet-detection-inference-little-model: spec.url: it is a TensorFlow graph (.pb)" in ran.error
     assert "convert it with scripts/convert_model.py" in ran.error
     assert "--models shipped" in ran.error
+
+
+def test_what_the_operator_would_apply_is_rendered(tandem: Tandem, mosquitto: str) -> None:
+    (tandem.folder / "service.yaml").write_text(GUIDE)
+    ran = tandem("sedna", "service.yaml", "--render", "cluster", "--image", "registry.example/tandem:1")
+    assert ran.exit_code == 0, ran
+    assert "kubectl apply -k cluster" in ran.stdout
+    assert "note: edge: nodeName is $EDGE_NODE" in ran.stdout
+    folder = tandem.folder / "cluster"
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    objects = [yaml.safe_load((folder / name).read_text()) for name in listed]
+    assert {
+        (one["kind"], one["metadata"]["name"].removeprefix("helmet-detection-inference-example-")) for one in objects
+    } == {
+        ("ConfigMap", "broker"),
+        ("Secret", "broker"),
+        ("Service", "broker"),
+        ("NetworkPolicy", "broker"),
+        ("Deployment", "broker"),
+        ("Deployment", "deployment-edge"),
+        ("Deployment", "deployment-cloud"),
+    }
+    for one in objects:
+        kubernetes_validate.validate(one, "1.37", strict=True)

@@ -61,8 +61,12 @@ def play_service(
         StorageError: there is no room for the compare video; all else is done.
     """
     for note in notes_of(plan):
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+        _note(console, note)
     return replay(_with(local_config(plan, root), settings or {}), options, console)
+
+
+def _note(console: Console, text: str) -> None:
+    console.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _with(config: Config, settings: Mapping[str, Any]) -> Config:
