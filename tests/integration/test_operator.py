@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from pipeline.app.operator.cluster import Cluster
 from pipeline.app.operator.counts import Counts, Reading, ServiceKey
 from pipeline.app.operator.operator import Operator
 from pipeline.app.operator.reconcile import Means
+from pipeline.app.operator.serve import looking
 from pipeline.app.sedna.names import Image
 from tests.kubernetes_api import ApiServer, Object, served
 from tests.sedna_guide import GUIDE
@@ -374,3 +376,14 @@ def test_a_name_that_no_label_can_hold_is_refused(rig: Rig) -> None:
     found = rig.api.found("JointInferenceService", "default", "x" * 54)
     assert found is not None
     assert "53 is the most" in condition(found["status"], "Valid")[1]
+
+
+def test_a_bug_in_what_looks_by_the_clock_ends_the_operator(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(stop: threading.Event) -> None:
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr(rig.operator, "follow", broken)
+    ended = threading.Event()
+    with looking(rig.operator, ended.set) as failures:
+        assert ended.wait(10)
+    assert [str(failure) for failure in failures] == ["a bug"]

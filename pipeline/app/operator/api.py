@@ -28,6 +28,9 @@ class Kind(StrEnum):
 class ApiUnavailable(RetryLater):
     """The API server is away, refuses, or says that something else changed meanwhile."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, delay_s=5.0)
+
 
 class ApiRefused(Exception):
     """The API server does not take an object.

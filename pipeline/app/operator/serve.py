@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
+import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -45,10 +48,7 @@ def serve(image: Image, *, peering: bool, http: str) -> None:
     operator = Operator(Means(cluster, image, feeds, new_password, hashed, lambda: datetime.now(UTC)))
     kopf.configure(log_format=kopf.LogFormat.FULL if sys.stderr.isatty() else kopf.LogFormat.JSON)
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # conditions and events say what becomes of an object
-    stop = threading.Event()
-    looking = threading.Thread(target=operator.follow, args=(stop,), name="look", daemon=True)
-    looking.start()
-    try:
+    with looking(operator, lambda: os.kill(os.getpid(), signal.SIGTERM)) as failures:
         kopf.run(
             registry=registry_of(operator),
             clusterwide=True,
@@ -57,10 +57,31 @@ def serve(image: Image, *, peering: bool, http: str) -> None:
             priority=secrets.randbelow(2**31),  # two of the same would both wait
             liveness_endpoint=f"http://{http}/healthz" if http else None,
         )
+    feeds.close()
+    if failures:
+        raise failures[0]
+
+
+@contextmanager
+def looking(operator: Operator, end: Callable[[], None]) -> Iterator[list[BaseException]]:
+    """Let the operator look by the clock meanwhile. A bug that ends this is yielded, and calls ``end``: it ends all."""
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def look() -> None:
+        try:
+            operator.follow(stop)
+        except BaseException as error:  # noqa: BLE001 - a thread has no caller: serve() raises it
+            failures.append(error)
+            end()
+
+    thread = threading.Thread(target=look, name="look", daemon=True)
+    thread.start()
+    try:
+        yield failures
     finally:
         stop.set()
-        looking.join()
-        feeds.close()
+        thread.join()
 
 
 def registry_of(operator: Operator) -> kopf.OperatorRegistry:
