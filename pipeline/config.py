@@ -130,11 +130,20 @@ class MinerConfig(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str = Field("IBT", description="one of the miners, e.g. IBT or LeastConfidence")
+    mode: Literal["inference-then-mining", "mining-then-inference"] = Field(
+        "inference-then-mining",
+        description="or mining-then-inference: the edge's model leaves out what goes to the cloud",
+    )
 
     @property
     def parameters(self) -> Mapping[str, object]:
-        """All but the name."""
+        """All but name and mode."""
         return dict(self.model_extra or {})
+
+    @property
+    def first(self) -> bool:
+        """Whether frames are mined before the edge's model sees them."""
+        return self.mode == "mining-then-inference"
 
 
 class AuditConfig(Section):

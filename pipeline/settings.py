@@ -24,6 +24,7 @@ SEDNA: Final[Mapping[str, tuple[str, ...]]] = {
     "MODEL_URL": ("detector.model", "cloud.model"),
     "HEM_NAME": ("miner.name",),
     "HEM_PARAMETERS": ("miner",),
+    "MINING_MODE": ("miner.mode",),
     "all_examples_inference_output": ("sink.all_examples",),
     "hard_example_edge_inference_output": ("sink.hard_edge",),
     "hard_example_cloud_inference_output": ("sink.hard_cloud",),

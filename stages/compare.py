@@ -32,6 +32,11 @@ class Compared:
     changed: int
 
 
+def corrections(row: FrameRow) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The ``changes`` of a frame; none where the edge's model has not looked, which the cloud cannot correct."""
+    return changes(row.edge, row.joint if row.seen else row.edge)
+
+
 def changes(edge: Detections, joint: Detections) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """The boxes that came and those that went from ``edge`` to ``joint``.
 
@@ -115,7 +120,7 @@ class _Show:
         name = f"{row.seq}.jpeg"
         right = _picture(folders.all / name)
         left = _picture(folders.hard_edge / name) if row.hard or row.audited else right
-        return cls(row, left, right, *changes(row.edge, row.joint))
+        return cls(row, left, right, *corrections(row))
 
     @property
     def changed(self) -> bool:

@@ -32,14 +32,15 @@ class Detector(Protocol):
 class DetectorStage:
     """Turns a ``Frame`` into a ``Detected``. It keeps nothing, so a frame that comes twice gets the same answer twice.
 
-    A damaged picture, and a message that cannot be sent on, end their frame as failed.
+    A damaged picture, and a message that cannot be sent on, end their frame as failed. Where frames are mined first it
+    has no detector and looks at nothing: see ``MinerStage``.
     """
 
-    def __init__(self, detector: Detector, *, confidence: float, clock: Clock) -> None:
+    def __init__(self, detector: Detector | None, *, confidence: float, clock: Clock) -> None:
         """Look at frames with ``detector``.
 
         Args:
-            detector: the little model.
+            detector: the little model; None where the miner stage has it.
             confidence: the score from which on a box is reported; miners see those below it too.
             clock: the monotonic clock.
         """
@@ -67,6 +68,8 @@ class DetectorStage:
         return True
 
     def _detected(self, frame: Frame) -> Sequence[Message]:
+        if self._detector is None:
+            return (Detected(frame, Detections.empty(), self._confidence, "", frame.steps_ms),)
         started_s = self._clock()
         try:
             candidates = self._detector.detect(frame.image)

@@ -326,9 +326,11 @@ class SqliteLedger:
             return [seq for (seq,) in self._connection.execute(sql.OPEN, (stream,))]
 
     def _compared(self, result: Result) -> tuple[bool, int | None, int | None]:
-        """Whether a frame is hard, and how many boxes came and went by the cloud's answer."""
+        """Whether a frame is hard, and how many boxes came and went by the cloud's answer, where the edge had one."""
         with translated(self.path):
             row = self._connection.execute(sql.JUDGED, (result.id.stream, result.id.seq)).fetchone()
+        if not row[2]:
+            return bool(row[0]), None, None  # mined first: there is nothing to compare with
         came, went = changes(decode_boxes(row[1]), result.detections)
         return bool(row[0]), len(came), len(went)
 

@@ -19,7 +19,8 @@ from stages.gain import gain_of
 from stages.ledger_schema import decode_boxes, translated
 
 _FRAMES: Final = """SELECT seq, media_s, width, height, hard, verdict, ending, reason, edge_boxes, cloud_boxes,
-    edge_files, cloud_files, removed_ns IS NOT NULL, audited, captured_ns FROM frames WHERE stream = ? ORDER BY seq"""
+    edge_files, cloud_files, removed_ns IS NOT NULL, audited, captured_ns,
+    edge_model <> '' FROM frames WHERE stream = ? ORDER BY seq"""
 
 
 _FOUND: Final = """SELECT count(*), count(came), count(*) FILTER (WHERE came > 0),
@@ -73,6 +74,7 @@ class FrameRow:
         removed: whether its pictures were removed, since only so much is kept.
         audited: whether it was easy, and sent all the same.
         captured_ns: when it was captured or read, since the epoch.
+        seen: whether the edge's model has looked at it.
     """
 
     stream: str
@@ -90,6 +92,7 @@ class FrameRow:
     removed: bool = False
     audited: bool = False
     captured_ns: int = 0
+    seen: bool = True
 
 
 def read_report(path: Path) -> dict[str, StreamReport]:
@@ -125,12 +128,13 @@ def read_frames(path: Path, stream: str) -> Iterator[FrameRow]:
                 removed,
                 audited,
                 captured_ns,
+                seen,
             ) = row
             edge = decode_boxes(edge_boxes)
             joint = decode_boxes(cloud_boxes) if cloud_boxes is not None else edge
             have = frozenset(name for text in files if text and not removed for name in text.split(","))
             about = (seq, media_s, width, height, bool(hard), verdict, ending, reason)
-            yield FrameRow(stream, *about, edge, joint, have, bool(removed), bool(audited), captured_ns)
+            yield FrameRow(stream, *about, edge, joint, have, bool(removed), bool(audited), captured_ns, bool(seen))
 
 
 def read_rows(path: Path, table: str, order: str) -> Iterator[dict[str, object]]:

@@ -18,9 +18,10 @@
     revision (1 or 2, the last stored); ending (easy, cloud, expired, failed, interrupted; NULL while the cloud may
     answer); reason: why it ended so;
     hard (0 or 1), miner, score, threshold, verdict (in words); audited (0 or 1: easy, and sent all the same);
-    came, went: how many boxes the cloud added and removed; NULL unless it answered;
+    came, went: how many boxes the cloud added and removed; NULL unless it answered, and the edge's model had looked;
     captured_ns (since the epoch), media_s (in the source), width, height (pixels);
-    edge_model, edge_boxes, edge_ms (capture to decision), edge_steps (milliseconds, JSON), edge_files: revision 1;
+    edge_model (empty where it has not looked), edge_boxes, edge_ms (capture to decision), edge_steps (milliseconds,
+    JSON), edge_files: revision 1;
     cloud_model, worker, cloud_boxes, cloud_ms, cloud_steps, cloud_files, upload_bytes: revision 2.
     size_bytes: what its pictures took, in blocks of 4 KiB; removed_ns: when they were removed (since the epoch), or
     NULL while they are there.

@@ -25,7 +25,7 @@ END: Final = """UPDATE frames SET revision = 2, ending = ?, reason = ?, cloud_mo
     came = ?, went = ?,
     cloud_ms = ?, cloud_steps = ?, cloud_files = ?, upload_bytes = ?, size_bytes = size_bytes + ?
     WHERE stream = ? AND seq = ?"""
-JUDGED: Final = "SELECT hard, edge_boxes FROM frames WHERE stream = ? AND seq = ?"
+JUDGED: Final = "SELECT hard, edge_boxes, edge_model FROM frames WHERE stream = ? AND seq = ?"
 KEPT: Final = "SELECT revision, ending, edge_files, cloud_files, removed_ns FROM frames WHERE stream = ? AND seq = ?"
 OPEN: Final = "SELECT seq FROM frames WHERE stream = ? AND ending IS NULL ORDER BY seq"
 OLDEST: Final = """SELECT stream, seq, captured_ns, edge_files, cloud_files FROM frames INDEXED BY frames_kept

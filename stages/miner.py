@@ -9,9 +9,11 @@ from typing import Final
 
 import structlog
 
+from pipeline.errors import DropMessage
 from pipeline.messages import Detected, Example, Message, MinerProgress, Recalled, Tick, Undeliverable
-from pipeline.model import Verdict
+from pipeline.model import Detections, Verdict
 from pipeline.stage import Clock
+from stages.detector import Detector
 from stages.failed import failed
 from stages.mining.decider import Decider
 from stages.mining.memory import Memory
@@ -48,17 +50,24 @@ class MinerStage:
     sink is asked for it when a stream begins: frames wait for the answer. A frame is judged by what was remembered
     after the last one before it, so frames in the order of ``seq`` get the same verdicts however often the process is
     killed. A frame that comes twice gets the same answer. A message that cannot be sent on ends its frame as failed.
+
+    Where it has a detector, frames are mined first (Sedna's ``mining-then-inference``): they come unseen, and the
+    edge's model looks at those alone that are not hard. A hard one goes on without boxes and without the model's name.
     """
 
-    def __init__(self, decider: Decider, *, clock: Clock, incarnation: str = "") -> None:
+    def __init__(
+        self, decider: Decider, *, clock: Clock, incarnation: str = "", detector: Detector | None = None
+    ) -> None:
         """Judge frames by ``decider``.
 
         Args:
             decider: miner, near-duplicates and budget.
             clock: the monotonic one; miners never see it.
             incarnation: changes with every start.
+            detector: the little model, where frames are mined first.
         """
         self._decider = decider
+        self._detector = detector
         self._clock = clock
         self._incarnation = incarnation
         self._streams: dict[str, _Stream] = {}
@@ -69,9 +78,7 @@ class MinerStage:
             case Detected() if self._decider.remembers(message.id.stream):
                 return list(self._in_order(message))
             case Detected():
-                started_s = self._clock()
-                _, verdict = self._decider.decide(Memory(), view_of(message))
-                return (self._example(message, verdict, started_s),)
+                return list(self._alone(message))
             case Recalled(incarnation=self._incarnation):
                 return list(self._recalled(message))
             case Tick(now_s=now_s):
@@ -90,10 +97,19 @@ class MinerStage:
         """Always: what waits here is the reader's to hold."""
         return True
 
+    def _alone(self, detected: Detected) -> Iterator[Message]:
+        started_s = self._clock()
+        try:
+            _, verdict = self._decider.decide(Memory(), view_of(detected))
+        except DropMessage as error:
+            yield from self._unreadable(detected, error)
+        else:
+            yield from self._example(detected, verdict, started_s)
+
     def _in_order(self, detected: Detected) -> Iterator[Message]:
         stream = self._streams.setdefault(detected.id.stream, _Stream())
         if stream.held is None:
-            yield self._judged(stream, detected)
+            yield from self._judged(stream, detected)
             return
         stream.held[detected.id.seq] = detected
         yield from self._ask(detected.id.stream, stream, self._clock())
@@ -113,22 +129,45 @@ class MinerStage:
             stream.known[seq] = verdict, _memory(verdict, recalled.stream, seq)
         held, stream.held = stream.held, None
         for _, detected in sorted(held.items()):
-            yield self._judged(stream, detected)
+            yield from self._judged(stream, detected)
 
-    def _judged(self, stream: _Stream, detected: Detected) -> Example:
+    def _judged(self, stream: _Stream, detected: Detected) -> Iterator[Message]:
         started_s = self._clock()
         seq = detected.id.seq
         if seq not in stream.known:
             before = max((known for known, (_, there) in stream.known.items() if there and known < seq), default=0)
             memory = stream.known[before][1] if before else None
-            memory, verdict = self._decider.decide(memory or Memory(), view_of(detected))
+            try:
+                memory, verdict = self._decider.decide(memory or Memory(), view_of(detected))
+            except DropMessage as error:
+                yield from self._unreadable(detected, error)
+                return
             stream.known[seq] = replace(verdict, memory=memory.text()), memory
             if len(stream.known) > KNOWN:
                 del stream.known[min(stream.known)]
-        return self._example(detected, stream.known[seq][0], started_s)
+        yield from self._example(detected, stream.known[seq][0], started_s)
 
-    def _example(self, detected: Detected, verdict: Verdict, started_s: float) -> Example:
-        return Example(detected, verdict, {**detected.steps_ms, "mine": (self._clock() - started_s) * 1000})
+    def _example(self, detected: Detected, verdict: Verdict, started_s: float) -> Iterator[Message]:
+        steps_ms = {**detected.steps_ms, "mine": (self._clock() - started_s) * 1000}
+        if self._detector is None:
+            yield Example(detected, verdict, steps_ms)
+            return
+        started_s = self._clock()
+        try:
+            _ = detected.frame.image.pixels  # the sink draws on them, and a damaged picture would never be stored
+            candidates = Detections.empty() if verdict.hard else self._detector.detect(detected.frame.image)
+        except DropMessage as error:
+            yield from self._unreadable(detected, error)
+            return
+        if verdict.hard:
+            reason = f"{verdict.reason}; the edge's model has not looked at it"
+            yield Example(detected, replace(verdict, reason=reason), steps_ms)
+            return
+        seen = replace(detected, candidates=candidates, model=self._detector.model)
+        yield Example(seen, verdict, {**steps_ms, "detect": (self._clock() - started_s) * 1000})
+
+    def _unreadable(self, detected: Detected, error: DropMessage) -> Iterator[Message]:
+        yield from failed(detected, f"the picture cannot be read: {error}", self._clock())
 
 
 def _memory(verdict: Verdict, stream: str, seq: int) -> Memory | None:

@@ -45,7 +45,8 @@ def second(held: Held, ending: Ending, reason: str, now_s: float, answer: CloudA
         upload_bytes=held.waiting.uploaded_bytes,
     )
     if answer is None:
-        return result
+        unseen = "" if first.edge_model else "; the edge's model has not looked at it either"
+        return replace(result, reason=reason + unseen)
     trip_ms = (now_s - held.offered_s) * 1e3
     return replace(
         result,

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from broker.mqtt import MqttLink
 from pipeline.app.detectors import make_detector
-from pipeline.app.parts import NOTHING_TO_READ, broker_address, sampling
+from pipeline.app.parts import NOTHING_TO_READ, broker_address, miner_of, sampling, with_little
 from pipeline.app.places import Places
 from pipeline.app.probes import Probes, Use
 from pipeline.config import Config
@@ -24,7 +24,6 @@ from pipeline.model import name_from
 from pipeline.routes import ROUTES
 from pipeline.stage import StageName
 from pipeline.topics import Kind, Topic
-from stages.mining.registry import make_miner
 from stages.sources.address import parse_source
 from stages.sources.factory import check_source, make_source
 
@@ -63,10 +62,10 @@ def _findings(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]
             yield Finding("sources", NOTHING_TO_READ)
         for stream in config.streams:
             yield _source(config, stream)
-    if StageName.DETECTOR in stages:
+    if with_little(config) in stages:
         yield _tried(f"detector: {config.detector.model}", lambda: make_detector("detector", config.detector, 1))
     if StageName.MINER in stages:
-        yield _tried(f"miner: {config.miner.name}", lambda: make_miner(config.miner.name, config.miner.parameters))
+        yield _tried(f"miner: {config.miner.name}", lambda: miner_of(config))
     if StageName.CLOUD in stages:
         yield _tried(f"cloud: {config.cloud.model}", lambda: make_detector("cloud", config.cloud, 1))
     if StageName.UPLINK in stages:

@@ -16,7 +16,7 @@ import cv2
 from broker.mqtt import MqttLink
 from pipeline.app.detectors import make_detector
 from pipeline.app.fingerprint import fingerprint
-from pipeline.app.parts import EDGE, NOTHING_TO_READ, broker_address, budgets, sampling
+from pipeline.app.parts import EDGE, NOTHING_TO_READ, broker_address, budgets, miner_of, sampling, with_little
 from pipeline.app.places import Places
 from pipeline.config import Config
 from pipeline.errors import ConfigError
@@ -34,7 +34,6 @@ from stages.miner import MinerStage
 from stages.mining.audit import Audit
 from stages.mining.decider import Decider
 from stages.mining.duplicates import Duplicates
-from stages.mining.registry import make_miner
 from stages.outputs import FolderOutputs
 from stages.reader import Reader
 from stages.retention import Retention
@@ -102,9 +101,10 @@ def compose(
         raise ConfigError("streams", NOTHING_TO_READ)
     unique = config.broker.client_id == "unique"
     link = MqttLink(broker_address(config), f"{names.process}-{names.incarnation}" if unique else names.process)
-    with_model = {StageName.DETECTOR: config.detector, StageName.CLOUD: config.cloud}
+    little = with_little(config)
+    with_model = {little: ("detector", config.detector), StageName.CLOUD: ("cloud", config.cloud)}
     here = {stage: model for stage, model in with_model.items() if stage in stages}
-    detectors = {stage: make_detector(stage, model, len(here)) for stage, model in here.items()}
+    detectors = {stage: make_detector(section, model, len(here)) for stage, (section, model) in here.items()}
     models = tuple(f"{detector.model} on {detector.provider}" for detector in detectors.values())
     state = StageState(
         names.process, names.incarnation, tuple(stages), streams, models, online=True, unsent=0, refused=0
@@ -112,8 +112,8 @@ def compose(
     worker = names.worker if StageName.CLOUD in stages else ""
     runner = Runner(config.service, state, link, worker=worker, observe=observe)
     make: Mapping[StageName, Callable[[], Stage]] = {
-        StageName.DETECTOR: lambda: parts.detector_stage(detectors[StageName.DETECTOR]),
-        StageName.MINER: parts.miner,
+        StageName.DETECTOR: lambda: parts.detector_stage(detectors.get(StageName.DETECTOR)),
+        StageName.MINER: lambda: parts.miner(detectors.get(StageName.MINER)),
         StageName.UPLINK: parts.uplink,
         StageName.CLOUD: lambda: parts.cloud(detectors[StageName.CLOUD], runner),
         StageName.SINK: parts.sink,
@@ -139,7 +139,7 @@ class _Parts:
     def _owner(self) -> str:
         return f"{self.names.process} (process {os.getpid()} on {socket.gethostname()})"
 
-    def detector_stage(self, detector: OnnxDetector) -> DetectorStage:
+    def detector_stage(self, detector: OnnxDetector | None) -> DetectorStage:
         return DetectorStage(detector, confidence=self.config.detector.confidence, clock=time.monotonic)
 
     def reader(self, stream: str) -> Reader:
@@ -158,16 +158,16 @@ class _Parts:
             forget_s=1.5 * self.config.outbox.expires,
         )
 
-    def miner(self) -> MinerStage:
-        settings, duplicates = self.config.miner, self.config.duplicates
+    def miner(self, detector: OnnxDetector | None) -> MinerStage:
+        duplicates = self.config.duplicates
         decider = Decider(
-            make_miner(settings.name, settings.parameters, self.config.seed),
+            miner_of(self.config),
             Duplicates(duplicates.grey, duplicates.box_iou, duplicates.within) if duplicates.suppress else None,
             budgets(self.config),
             self.config.seed,
             Audit(self.config.audit.share, self.config.seed),
         )
-        return MinerStage(decider, clock=time.monotonic, incarnation=self.names.incarnation)
+        return MinerStage(decider, clock=time.monotonic, incarnation=self.names.incarnation, detector=detector)
 
     def uplink(self) -> Uplink:
         outbox = self.config.outbox

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pipeline.messages import (
     CloudAnswer,
     Detected,
+    Example,
     Inferred,
     Message,
     ReaderProgress,
@@ -122,6 +123,10 @@ class Observations:
     def note_detected(self, detected: Detected) -> None:
         self._inference("detector", detected.steps_ms.get("detect"))
 
+    def note_example(self, example: Example) -> None:
+        if "detect" not in example.detected.steps_ms:  # mined first: the model looked after the miner, if at all
+            self._inference("detector", example.steps_ms.get("detect"))
+
     def note_inferred(self, inferred: Inferred) -> None:
         if inferred.detections is None:
             self.failed_inferences += 1
@@ -149,6 +154,7 @@ _SENT: Final[Mapping[type[Any], _Note]] = {
     CloudAnswer: Observations.note_answer,
     Result: Observations.note_result,
     Detected: Observations.note_detected,
+    Example: Observations.note_example,
 }
 
 _TAKEN: Final[Mapping[type[Any], _Note]] = {

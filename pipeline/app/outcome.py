@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pipeline.app.places import Places
 from pipeline.model import Ending
-from stages.compare import changes, write_compare
+from stages.compare import corrections, write_compare
 from stages.ledger_report import FrameRow, read_frames
 
 SHOWN_CORRECTIONS: Final = 5
@@ -72,7 +72,7 @@ class Correction:
 
 def _corrections(places: Places, stream: str) -> Iterator[Correction]:
     for row in read_frames(places.ledger, stream):
-        added, removed = changes(row.edge, row.joint)
+        added, removed = corrections(row)
         boxes = [("+", row.joint, i) for i in added] + [("-", row.edge, i) for i in removed]
         surest = sorted(boxes, key=lambda box: -box[1].scores[box[2]])
         words = [f"{sign} {seen.names[seen.labels[i]]} {seen.scores[i]:.2f}" for sign, seen, i in surest[:SHOWN_BOXES]]

@@ -9,6 +9,8 @@ from pipeline.budget import Budget
 from pipeline.config import Config, StreamConfig
 from pipeline.errors import ConfigError
 from pipeline.stage import StageName
+from stages.mining.miner import Miner
+from stages.mining.registry import check_first, make_miner
 from stages.sources.sampling import AtRate, Every, Sampling
 
 EDGE: Final = (StageName.READER, StageName.DETECTOR, StageName.MINER, StageName.UPLINK, StageName.SINK)
@@ -49,6 +51,23 @@ def budgets(config: Config) -> dict[str, Budget]:
     others = [name for name in config.streams if name not in own]
     shared = config.budget.divided(len(others)) if config.budget else None
     return own | (dict.fromkeys(others, shared) if shared else {})
+
+
+def miner_of(config: Config) -> Miner:
+    """The miner of the config.
+
+    Raises:
+        ConfigError: the miner or a parameter is wrong, or it cannot judge before the edge's model has looked.
+    """
+    miner = make_miner(config.miner.name, config.miner.parameters, config.seed)
+    if config.miner.first:
+        check_first(miner)
+    return miner
+
+
+def with_little(config: Config) -> StageName:
+    """The stage that runs the edge's model: where frames are mined first, it comes after the miner's word."""
+    return StageName.MINER if config.miner.first else StageName.DETECTOR
 
 
 def sampling(config: Config, stream: StreamConfig) -> Sampling:

@@ -14,14 +14,13 @@ from rich.console import Console
 
 from broker.mosquitto import PrivateMosquitto
 from pipeline.app.outcome import make_compare_videos, say_what_became
-from pipeline.app.parts import sampling
+from pipeline.app.parts import miner_of, sampling
 from pipeline.app.places import Places
 from pipeline.app.replay_run import INTERRUPTED, Options, ReplayRun
 from pipeline.app.report import Report
 from pipeline.config import Config
 from pipeline.errors import ConfigError, SourceError, StorageError, TandemError
 from stages.ledger_report import read_report
-from stages.mining.registry import make_miner
 from stages.outputs import remove_outputs
 from stages.sources.address import parse_source
 from stages.sources.factory import check_source, make_source
@@ -119,7 +118,7 @@ def _verdict(report: Report, console: Console, *, interrupted: bool) -> int:
 
 def checked(config: Config) -> dict[str, int | None]:
     """Look at sources and miner before anything starts; returns each source's length in frames, where it has one."""
-    make_miner(config.miner.name, config.miner.parameters, config.seed)
+    miner_of(config)
     lengths: dict[str, int | None] = {}
     for stream, settings in config.streams.items():
         source = make_source(parse_source(settings.source), sampling(config, settings))

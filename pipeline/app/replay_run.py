@@ -210,7 +210,7 @@ class ReplayRun:
     def models(self) -> dict[str, str]:
         """The models and what they run on, as our processes have said; others may be on the same broker."""
         said = {
-            "edge" if "detector" in state.stages else "cloud": state.models[0]
+            "cloud" if "cloud" in state.stages else "edge": state.models[0]
             for child in self._children()
             if (state := self._watch.processes.get(child.incarnation)) and state.models
         }

@@ -55,7 +55,7 @@ Instant = Annotated[
 class Models(Fields):
     """The models that answered."""
 
-    edge: Name = Field(description="The edge model's name.")
+    edge: Name = Field(description="The edge model's name; empty where it has not looked at the frame.")
     cloud: Name | None = Field(description="The cloud model's name, where it answered.")
 
 

@@ -20,6 +20,7 @@ class Random(Miner):
     """
 
     name: ClassVar[str] = "Random"
+    by_picture: ClassVar[bool] = True
 
     random_ratio: Share = Field(0.3, description="the part of the frames that is hard")
     seed: int = Field(0, description="another seed chooses other frames")

@@ -12,6 +12,7 @@ class CloudOnly(Miner):
     """Every frame is hard, also one without boxes."""
 
     name: ClassVar[str] = "CloudOnly"
+    by_picture: ClassVar[bool] = True
 
     def judge(self, view: View) -> Verdict:  # noqa: ARG002 - it looks at nothing
         """Hard."""
@@ -22,6 +23,7 @@ class EdgeOnly(Miner):
     """No frame is hard."""
 
     name: ClassVar[str] = "EdgeOnly"
+    by_picture: ClassVar[bool] = True
     audited: ClassVar[bool] = False  # who chooses it wants that nothing leaves the edge
 
     def judge(self, view: View) -> Verdict:  # noqa: ARG002 - it looks at nothing

@@ -10,7 +10,7 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 Boxes = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
@@ -48,6 +48,14 @@ class Sent:
     labels: Labels
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """The last frame: its position in the source, seconds, and its small grey picture (h, 64) uint8."""
+
+    media_s: float
+    grey: npt.NDArray[np.uint8]
+
+
 @dataclass(frozen=True, slots=True)
 class Purse:
     """The state of a budget.
@@ -79,10 +87,11 @@ class Memory:
     seen: Seen | None = None
     sent: tuple[Sent, ...] = field(default=())
     purse: Purse | None = None
+    shown: Shown | None = None
 
     def text(self) -> str:
         """As text; ``Memory.of`` reads it, and gives exactly this again."""
-        seen, purse = self.seen, self.purse
+        seen, purse, shown = self.seen, self.purse, self.shown
         packed = msgpack.packb(
             (
                 FORMAT,
@@ -93,6 +102,7 @@ class Memory:
                     *(purse.clock_s, purse.scored_s, purse.left, purse.interval_s, purse.scored_interval_s, purse.cost),
                     np.array(purse.scores, "<f8").tobytes(),
                 ),
+                shown and (shown.media_s, shown.grey.tobytes()),
             )
         )
         return base64.b64encode(packed).decode()
@@ -105,13 +115,14 @@ class Memory:
             ValueError: it is damaged, or another Tandem wrote it.
         """
         try:
-            version, seen, sent, purse = msgpack.unpackb(base64.b64decode(text, validate=True))
+            version, seen, sent, purse, shown = msgpack.unpackb(base64.b64decode(text, validate=True))
             if version != FORMAT:
                 raise ValueError(f"a miner's memory has format {version}, but this Tandem knows {FORMAT}")  # noqa: TRY301 - as unreadable as a damaged one
             return cls(
                 _seen(seen) if seen else None,
                 tuple(_sent(*one) for one in sent),
                 _purse(purse) if purse else None,
+                Shown(shown[0], _grey(shown[1])) if shown else None,
             )
         except (msgpack.UnpackException, ValueError, TypeError) as error:
             raise ValueError(f"a miner's memory cannot be read, it is damaged: {error}") from error
@@ -127,7 +138,11 @@ def _seen(row: tuple[int, float, bytes, bytes, bytes, bool]) -> Seen:
 
 
 def _sent(seq: int, media_s: float, grey: bytes, boxes: bytes, labels: bytes) -> Sent:
-    return Sent(seq, media_s, np.frombuffer(grey, np.uint8).reshape(-1, 64), *_unpacked(boxes, labels))
+    return Sent(seq, media_s, _grey(grey), *_unpacked(boxes, labels))
+
+
+def _grey(data: bytes) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8).reshape(-1, 64)
 
 
 def _unpacked(boxes: bytes, labels: bytes) -> tuple[Boxes, Labels]:

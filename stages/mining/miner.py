@@ -51,9 +51,18 @@ class View:
             DropMessage: the picture cannot be decoded.
             ValueError: there is none.
         """
+        return small_grey(self.picture)
+
+    @property
+    def picture(self) -> Image:
+        """The picture.
+
+        Raises:
+            ValueError: there is none.
+        """
         if self.image is None:
             raise ValueError(f"{self.stream}/{self.seq}: this miner needs the picture, and there is none at hand")
-        return small_grey(self.image)
+        return self.image
 
 
 class Miner(BaseModel):
@@ -69,6 +78,12 @@ class Miner(BaseModel):
 
     audited: ClassVar[bool] = True
     """Whether an audit may send what this one finds easy."""
+
+    by_picture: ClassVar[bool] = False
+    """Whether it needs nothing that the edge's model sees."""
+
+    needs_picture: ClassVar[bool] = False
+    """Whether it looks at the picture itself."""
 
     def judge(self, view: View) -> Verdict:
         """Whether the frame is hard, and why."""

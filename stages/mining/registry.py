@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from pipeline.errors import ConfigError
 from stages.mining.band import UncertaintyBand
+from stages.mining.blur import Blur
 from stages.mining.by_chance import Random
 from stages.mining.constant import CloudOnly, EdgeOnly
 from stages.mining.cross_entropy import CrossEntropy
@@ -22,6 +23,7 @@ from stages.mining.ibt import IBT
 from stages.mining.least_confidence import LeastConfidence
 from stages.mining.margin import Margin
 from stages.mining.miner import Miner
+from stages.mining.motion import Motion
 from stages.mining.threshold import Threshold
 
 MINERS: Final[Mapping[str, type[Miner]]] = {
@@ -38,6 +40,8 @@ MINERS: Final[Mapping[str, type[Miner]]] = {
     "CloudOnly": CloudOnly,
     "EdgeOnly": EdgeOnly,
     "Flicker": Flicker,
+    "Blur": Blur,
+    "Motion": Motion,
 }
 """All miners by name: IBT to CrossEntropy, and Random to EdgeOnly, are called as in Sedna."""
 
@@ -61,6 +65,21 @@ def make_miner(name: str, parameters: Mapping[str, object], seed: int = 0) -> Mi
         return kind.model_validate({**defaults, **parameters})
     except ValidationError as error:
         raise _config_error(kind, error) from error
+
+
+def check_first(miner: Miner) -> None:
+    """See that a miner can judge before the edge's model has looked.
+
+    Raises:
+        ConfigError: it needs boxes.
+    """
+    if not miner.by_picture:
+        able = ", ".join(name for name, kind in MINERS.items() if kind.by_picture)
+        raise ConfigError(
+            "miner.name",
+            f"{miner.name} judges by boxes, and with miner.mode mining-then-inference there are none yet: "
+            f"choose one of {able}, or the mode inference-then-mining",
+        )
 
 
 def _config_error(kind: type[Miner], error: ValidationError) -> ConfigError:

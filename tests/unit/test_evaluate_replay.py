@@ -17,6 +17,7 @@ from pipeline.app.evaluate.replay import RATIOS, Bench, bench, hardness, judged,
 from pipeline.app.evaluate.run import SEDNA_EXAMPLE, miners_of
 from pipeline.app.evaluate.show import show
 from pipeline.config import validated
+from pipeline.errors import ConfigError
 from pipeline.model import Detections, Verdict
 from stages.mining.miner import View
 from stages.mining.registry import MINERS
@@ -108,8 +109,10 @@ def test_every_miner_that_measures_is_replayed() -> None:
     view = View("a", 1, 0.0, 10, 10, Detections.empty(), Detections.empty(), 0.3)
     config = validated({"miner": {"name": "Entropy", "threshold": 3}})
     miners = miners_of(config)
-    assert set(judged(miners, [view])) == {*MINERS, SEDNA_EXAMPLE} - {"CloudOnly", "EdgeOnly"}
+    assert set(judged(miners, [view])) == {*MINERS, SEDNA_EXAMPLE} - {"CloudOnly", "EdgeOnly", "Blur", "Motion"}
     assert miners["Entropy"].judge(view).threshold == 3, "the config's own"
+    with pytest.raises(ConfigError, match=r"miner.name: Blur looks at pictures"):
+        miners_of(validated({"miner": {"name": "Blur"}}))
 
 
 def test_the_report_has_the_keys_that_were_agreed(table: Bench) -> None:

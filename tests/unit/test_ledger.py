@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.gain import Found
 from pipeline.messages import SEQ_AHEAD, ReaderProgress, Result, SourceStatus, UplinkProgress
 from pipeline.model import Counts, Detections, Ending, FrameId, Tally, Verdict
+from stages.compare import corrections
 from stages.ledger import SqliteLedger
 from stages.ledger_report import percentile, read_frames, read_report
 from stages.ledger_schema import decode_boxes, encode_boxes
@@ -560,3 +561,14 @@ def test_a_frame_that_expires_says_nothing_of_the_gain(ledger: SqliteLedger) -> 
     ledger.commit()
     assert ledger.gain("gate").hard == Found(1)
     assert read_report(ledger.path)["gate"].gain.hard == Found(1)
+
+
+def test_what_the_edge_has_not_looked_at_is_not_compared(ledger: SqliteLedger) -> None:
+    unseen = replace(result(1), edge_model="", detections=boxes())
+    ledger.add(unseen, counts(1), Written(("all",), 4096))
+    ledger.end(replace(unseen, revision=2, ending=Ending.CLOUD, detections=boxes(0, 1)), Written(("all",), 0))
+    ledger.commit()
+    assert ledger.gain("gate").hard == Found(frames=1, answered=0, missed=0, corrected=0)
+    assert read_report(ledger.path)["gate"].gain.hard == ledger.gain("gate").hard
+    (row,) = read_frames(ledger.path, "gate")
+    assert (row.seen, len(row.joint), [len(found) for found in corrections(row)]) == (False, 2, [0, 0])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.app.observations import Durations, Observations
-from pipeline.messages import AnswerStatus, Inferred, SourceStatus, Tick, Undeliverable
+from pipeline.messages import AnswerStatus, Example, Inferred, SourceStatus, Tick, Undeliverable
 from pipeline.model import Detections, Ending
 from tests.examples import (
     BUILDERS,
@@ -18,6 +18,7 @@ from tests.examples import (
     result,
     state,
     uplink_progress,
+    verdict,
     worker_state,
 )
 
@@ -55,6 +56,19 @@ class TestObservations:
         assert seen.states == {"gate": newer, "yard": state("yard")}
         assert seen.readers == {"gate": retrying}
         assert seen.uplinks == {"yard": uplink_progress("yard")}
+
+    def test_a_frame_is_looked_at_once_before_the_miner_or_after_it(self) -> None:
+        seen = Observations()
+        looked = detected()
+        seen.sent(looked)
+        seen.sent(Example(looked, verdict(), {"detect": 20.0}))
+        assert counts(seen.inferences["detector"])[-1] == 1
+        unseen = replace(looked, steps_ms={}, model="")
+        seen.sent(unseen)
+        seen.sent(Example(unseen, verdict(), {"mine": 0.2}))
+        assert counts(seen.inferences["detector"])[-1] == 1
+        seen.sent(Example(unseen, verdict(hard=False), {"mine": 0.2, "detect": 20.0}))
+        assert counts(seen.inferences["detector"])[-1] == 2
 
     def test_what_is_only_taken_here_is_another_stage_s_to_tell(self) -> None:
         seen = Observations()

@@ -88,14 +88,18 @@ def both(config: Config, pictures: PictureSet, cache: Path, console: Console) ->
 
 
 def miners_of(config: Config) -> dict[str, Miner]:
-    """All miners at their defaults, but for the config's own, and Sedna's example.
+    """All miners that need no pictures at their defaults, but for the config's own, and Sedna's example.
 
     Raises:
-        ConfigError: the config's miner is wrong.
+        ConfigError: the config's miner is wrong, or needs the pictures.
     """
     own = make_miner(config.miner.name, config.miner.parameters, config.seed)
+    if own.needs_picture:
+        raise ConfigError(
+            "miner.name", f"{own.name} looks at pictures, which are not kept for this: name another miner"
+        )
     return {
-        **{name: make_miner(name, {}, config.seed) for name in MINERS},
+        **{name: make_miner(name, {}, config.seed) for name, kind in MINERS.items() if not kind.needs_picture},
         own.name: own,
         SEDNA_EXAMPLE: make_miner("IBT", {"threshold_box": 0.9, "threshold_img": 0.9}),
     }
