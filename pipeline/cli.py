@@ -115,6 +115,9 @@ def replay(
     compare: Annotated[
         bool, typer.Option(show_default=False, help="Make the side-by-side video, or not [compare].")
     ] = True,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Write on each picture what was decided, and why.")
+    ] = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there as JSON.")] = None,
     config: ConfigFile = None,
     settings: Settings = None,
@@ -132,6 +135,7 @@ def replay(
     options = {
         "sink.out": out,
         "sink.compare": None if compare else False,
+        "sink.explain": explain or None,
         "reader.every": every,
         "reader.fps": fps,
         "reader.pace": pace,

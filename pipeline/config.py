@@ -192,6 +192,7 @@ class SinkConfig(Section):
         None, description='up to where pictures are kept: "20 GiB", "7 days", or both; all if unset'
     )
     jpeg_quality: Quality = Field(85, description="of the pictures with boxes drawn")
+    explain: bool = Field(False, description="write on the pictures with boxes what was decided, and why")
     compare: bool = Field(True, description="make the side-by-side video after a replay")
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pipeline.image import Pixels
 from pipeline.model import Detections
+from stages.vision.text import FONT, cut
 
 PANEL_WIDTH: Final = 640
 PANEL_MAX_HEIGHT: Final = 720
@@ -22,7 +23,6 @@ _WHITE: Final = (255, 255, 255)
 _FAINT: Final = (190, 190, 190)
 _DARK: Final = 32
 _GREY: Final = 96
-_FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,14 +83,12 @@ def _mark(picture: Pixels, marks: Marks, scale: float) -> None:
         cv2.rectangle(picture, (x1 - 3, y1 - 3), (x2 + 3, y2 + 3), _MAGENTA, 3)
         text = f"{marks.sign}{names[labels[index]]}"
         at = (max(x1, 2), min(y2 + 20, picture.shape[0] - 4))
-        (width, height), _ = cv2.getTextSize(text, _FONT, 0.55, 1)
+        (width, height), _ = cv2.getTextSize(text, FONT, 0.55, 1)
         cv2.rectangle(picture, (at[0] - 3, at[1] - height - 3), (at[0] + width + 3, at[1] + 5), _MAGENTA, cv2.FILLED)
         _text(picture, text, at, PANEL_WIDTH, _WHITE)
 
 
 def _text(picture: Pixels, text: str, at: tuple[int, int], width: int, colour: tuple[int, int, int]) -> None:
-    """Put one line of text, cut where it gets wider than ``width``. OpenCV's font has ASCII only."""
-    line = text.encode("ascii", "replace").decode()
-    while len(line) > 3 and cv2.getTextSize(line, _FONT, 0.55, 1)[0][0] > width:
-        line = f"{line[:-4]}..."
-    cv2.putText(picture, line, at, _FONT, 0.55, colour, 1, cv2.LINE_AA)
+    """Put one line of text, cut where it gets wider than ``width``."""
+    line = cut(text.encode("ascii", "replace").decode(), width, 0.55, 1)
+    cv2.putText(picture, line, at, FONT, 0.55, colour, 1, cv2.LINE_AA)

@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError, DropMessage, StorageError
 from pipeline.image import Image
 from pipeline.messages import Result
 from pipeline.model import Detections, Ending, FrameId
+from stages.explanation import explanation
 from stages.folders import PART, Folders
 from stages.lock import OwnerLock
 from stages.sink_stores import Written
@@ -85,12 +86,13 @@ class FolderOutputs:
     ``all`` and ``hard_*`` share one file by hard links where the file system has them.
     """
 
-    def __init__(self, folders: Mapping[str, OutputFolders], quality: int = 85) -> None:
+    def __init__(self, folders: Mapping[str, OutputFolders], quality: int = 85, *, explain: bool = False) -> None:
         """Make the folders, and remove what a process that was killed left half-written.
 
         Args:
             folders: by stream; see ``layout``.
             quality: of the pictures that are drawn on, 1 to 100.
+            explain: whether the verdict is written on them.
 
         Raises:
             ConfigError: a folder cannot be made or written.
@@ -98,13 +100,16 @@ class FolderOutputs:
         """
         self._folders = dict(folders)
         self._quality = quality
+        self._explain = explain
         self._classes: dict[Path, tuple[str, ...]] = {}
         self._there = Folders(folder for stream in self._folders.values() for folder in stream)
 
     def edge(self, result: Result, image: Image) -> Written:
         """Write revision 1: ``all``, and of one that is sent ``hard_edge`` and ``dataset``; see ``OutputStore``."""
         to, name = self._to(result.id), f"{result.id.seq}.jpeg"
-        drawn = draw_jpeg(image, result.detections, self._quality, encoded=result.verdict.sent)
+        drawn = draw_jpeg(
+            image, result.detections, self._quality, encoded=result.verdict.sent, caption=self._caption(result)
+        )
         if not result.verdict.sent:
             return Written(("all",), self._publish({to.all / name: drawn}))
         size_bytes = self._publish(
@@ -121,7 +126,8 @@ class FolderOutputs:
             return Written(tuple(name for name in before if name == "all"))
         to, name = self._to(result.id), f"{result.id.seq}.jpeg"
         try:
-            drawn = redraw_jpeg((to.dataset / name).read_bytes(), result.detections, self._quality)
+            untouched = (to.dataset / name).read_bytes()
+            drawn = redraw_jpeg(untouched, result.detections, self._quality, self._caption(result))
         except (FileNotFoundError, DropMessage):
             self._restore(to.dataset)
             return Written(("all",))
@@ -160,6 +166,9 @@ class FolderOutputs:
             name: str(to.dataset / f"{frame.seq}.txt" if name == "labels" else getattr(to, name) / f"{frame.seq}.jpeg")
             for name in files
         }
+
+    def _caption(self, result: Result) -> tuple[str, ...]:
+        return explanation(result.verdict) if self._explain else ()
 
     def _to(self, frame: FrameId) -> OutputFolders:
         try:

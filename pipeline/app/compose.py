@@ -202,7 +202,7 @@ class _Parts:
         places = Places.of(self.config)
         ledger = SqliteLedger(places.ledger, self._owner)
         self.closing.callback(ledger.close)
-        outputs = FolderOutputs(places.pictures, self.config.sink.jpeg_quality)
+        outputs = FolderOutputs(places.pictures, self.config.sink.jpeg_quality, explain=self.config.sink.explain)
         keep = self.config.sink.keep
         retention = None
         if keep:

@@ -18,7 +18,7 @@ _SAMPLE_BYTES = 1 << 16
 
 
 def fingerprint(config: Config, stream: str, address: SourceAddress, source: VideoSource) -> str:
-    """Hash the stream's source, sampling, models, miner, audit and seed.
+    """Hash the stream's source, sampling, models, what decides, seed, and whether pictures explain themselves.
 
     Raises:
         SourceError: the source is a file that is not there yet.
@@ -34,6 +34,7 @@ def fingerprint(config: Config, stream: str, address: SourceAddress, source: Vid
         "duplicates": config.duplicates.model_dump(mode="json"),
         "budget": str(budgets(config).get(stream, "")),
         "seed": config.seed,
+        "explain": config.sink.explain,
     }
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
 

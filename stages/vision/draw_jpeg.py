@@ -1,4 +1,4 @@
-"""JPEGs with boxes on them. What no box touches is not encoded again where there is a JPEG of it."""
+"""JPEGs with boxes and a caption on them. What neither touches is not encoded again where there is a JPEG of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.image import BLOCK, Image, Pixels, decode_jpeg, encode_jpeg, jpeg_size
 from pipeline.model import Detections
+from stages.vision.caption import Caption
 from stages.vision.draw import draw_boxes, draw_onto, drawn_rows
 from stages.vision.jpeg_rows import JpegRows
 
@@ -17,17 +18,18 @@ _CLOSE: Final = 2
 """Runs with so few rows between them are one: each costs a call of its own."""
 
 
-def draw_jpeg(image: Image, detections: Detections, quality: int, *, encoded: bool) -> bytes:
-    """A picture with boxes, as JPEG of ``quality``.
+def draw_jpeg(image: Image, detections: Detections, quality: int, *, encoded: bool, caption: Caption = ()) -> bytes:
+    """A picture with boxes and a caption, as JPEG of ``quality``.
 
     Where the picture has pixels of its own, these are the bytes that drawing on them and encoding it all gives. Of one
-    that came as JPEG, the rows without a box stay as they came, if it has our form and ``quality``.
+    that came as JPEG, the rows without either stay as they came, if it has our form and ``quality``.
 
     Args:
         image: left as it is.
         detections: boxes in its pixels.
         quality: 1 to 100.
         encoded: whether the picture is encoded already, so that rows without a box can be taken from its JPEG.
+        caption: text along the lower edge; see ``draw_boxes``.
 
     Raises:
         DropMessage: the picture cannot be decoded or encoded.
@@ -35,16 +37,16 @@ def draw_jpeg(image: Image, detections: Detections, quality: int, *, encoded: bo
     pixels = image.pixels
     whole = _exchangeable(image.jpeg, image.width, quality) if encoded else None
     if whole is None:
-        return encode_jpeg(draw_boxes(pixels, detections), quality)
-    runs = _runs(detections, image.height, image.width)
+        return encode_jpeg(draw_boxes(pixels, detections, caption), quality)
+    runs = _runs(detections, image.height, image.width, caption)
     canvas = np.empty_like(pixels)
     for run in runs:
         canvas[_lines(run)] = pixels[_lines(run)]
-    return _with_runs(whole, runs, draw_onto(canvas, detections), quality)
+    return _with_runs(whole, runs, draw_onto(canvas, detections, caption), quality)
 
 
-def redraw_jpeg(jpeg: bytes, detections: Detections, quality: int) -> bytes:
-    """A JPEG with boxes on it. Rows without a box stay as they are, if it has our form and ``quality``.
+def redraw_jpeg(jpeg: bytes, detections: Detections, quality: int, caption: Caption = ()) -> bytes:
+    """A JPEG with boxes and a caption on it. Rows without either stay as they are, if it has our form and ``quality``.
 
     Raises:
         DropMessage: it cannot be decoded.
@@ -52,12 +54,12 @@ def redraw_jpeg(jpeg: bytes, detections: Detections, quality: int) -> bytes:
     width, height = jpeg_size(jpeg)
     whole = _exchangeable(jpeg, width, quality)
     if whole is None:
-        return encode_jpeg(draw_onto(decode_jpeg(jpeg), detections), quality)
-    runs = _runs(detections, height, width)
+        return encode_jpeg(draw_onto(decode_jpeg(jpeg), detections, caption), quality)
+    runs = _runs(detections, height, width, caption)
     canvas = np.empty((height, width, 3), np.uint8)
     for run in runs:
         canvas[_lines(run)] = _decoded(whole, run)
-    return _with_runs(whole, runs, draw_onto(canvas, detections), quality)
+    return _with_runs(whole, runs, draw_onto(canvas, detections, caption), quality)
 
 
 def _exchangeable(jpeg: bytes, width: int, quality: int) -> JpegRows | None:
@@ -78,10 +80,10 @@ def _rows(jpeg: bytes) -> JpegRows:
     return rows
 
 
-def _runs(detections: Detections, height: int, width: int) -> list[range]:
+def _runs(detections: Detections, height: int, width: int, caption: Caption) -> list[range]:
     """Rows of blocks that are drawn on, in runs from top to bottom."""
     runs: list[range] = []
-    for top, bottom in sorted(drawn_rows(detections, height, width)):
+    for top, bottom in sorted(drawn_rows(detections, height, width, caption)):
         first, stop = top // BLOCK, -(-bottom // BLOCK)
         if runs and first - runs[-1].stop <= _CLOSE:
             runs[-1] = range(runs[-1].start, max(runs[-1].stop, stop))

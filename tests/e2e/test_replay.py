@@ -245,7 +245,17 @@ def test_settings_come_from_a_file_with_the_command_line_above_them(clip: Path, 
         "cloud": {"model": "big"},
     }
     (tandem.folder / "tandem.yaml").write_text(yaml.safe_dump(settings))
-    options = ("--config", "tandem.yaml", "--miner", "EdgeOnly", "--big", model, "--set", "detector.confidence=0.1")
+    options = (
+        "--config",
+        "tandem.yaml",
+        "--miner",
+        "EdgeOnly",
+        "--big",
+        model,
+        "--set",
+        "detector.confidence=0.1",
+        "--explain",
+    )
     ran = tandem("replay", "--out", "out", "--report", "r.json", *options)
     assert ran.exit_code == 0, ran
     report = json.loads((tandem.folder / "r.json").read_text())
@@ -253,6 +263,8 @@ def test_settings_come_from_a_file_with_the_command_line_above_them(clip: Path, 
     assert report["streams"]["door"]["easy"] == 8
     rows = Out(tandem.folder / "out").rows()
     assert {row["miner"] for row in rows} == {"EdgeOnly"}
+    edge_of_band = cv2.imread(str(tandem.folder / "out/all/1.jpeg"))[-2:]
+    assert 24 < edge_of_band.min() <= edge_of_band.max() < 40
     assert {box["class"] for row in rows for box in json.loads(row["edge_boxes"])} <= {"red", "green", "blue"}
     assert any(json.loads(row["edge_boxes"]) for row in rows)
 

@@ -47,12 +47,17 @@ def pictures_with_boxes(draw: st.DrawFn) -> tuple[Image, Detections]:
     return picture(width, height), seen(*boxes)
 
 
-@given(pictures_with_boxes())
-def test_a_drawn_picture_has_the_bytes_of_one_that_was_encoded_whole(drawn: tuple[Image, Detections]) -> None:
+CAPTIONS = st.sampled_from([(), ("hard | IBT",), ("hard | IBT", "the reason is a long one " * 9)])
+
+
+@given(pictures_with_boxes(), CAPTIONS)
+def test_a_drawn_picture_has_the_bytes_of_one_that_was_encoded_whole(
+    drawn: tuple[Image, Detections], caption: tuple[str, ...]
+) -> None:
     image, boxes = drawn
-    whole = encode_jpeg(draw_boxes(image.pixels, boxes), QUALITY)
-    assert draw_jpeg(image, boxes, QUALITY, encoded=False) == whole
-    assert draw_jpeg(image, boxes, QUALITY, encoded=True) == whole
+    whole = encode_jpeg(draw_boxes(image.pixels, boxes, caption), QUALITY)
+    assert draw_jpeg(image, boxes, QUALITY, encoded=False, caption=caption) == whole
+    assert draw_jpeg(image, boxes, QUALITY, encoded=True, caption=caption) == whole
 
 
 @pytest.mark.parametrize("box", [(20, 380, 60, 40), (-1e6, -1e6, 1e6, 1e6)], ids=["upside-down", "huge"])
@@ -62,12 +67,14 @@ def test_a_box_from_elsewhere_is_drawn_the_same_too(box: tuple[float, float, flo
     assert draw_jpeg(image, seen(box), QUALITY, encoded=True) == whole
 
 
-@given(pictures_with_boxes())
-def test_a_redrawn_jpeg_has_the_rows_of_one_that_was_encoded_whole_or_its_own(drawn: tuple[Image, Detections]) -> None:
+@given(pictures_with_boxes(), CAPTIONS)
+def test_a_redrawn_jpeg_has_the_rows_of_one_that_was_encoded_whole_or_its_own(
+    drawn: tuple[Image, Detections], caption: tuple[str, ...]
+) -> None:
     image, boxes = drawn
     before = JpegRows.of(image.jpeg)
-    whole = JpegRows.of(encode_jpeg(draw_onto(decode_jpeg(image.jpeg), boxes), QUALITY))
-    after = JpegRows.of(redraw_jpeg(image.jpeg, boxes, QUALITY))
+    whole = JpegRows.of(encode_jpeg(draw_onto(decode_jpeg(image.jpeg), boxes, caption), QUALITY))
+    after = JpegRows.of(redraw_jpeg(image.jpeg, boxes, QUALITY, caption))
     assert before is not None
     assert whole is not None
     assert after is not None
@@ -94,6 +101,18 @@ def test_only_rows_with_a_box_are_decoded_and_encoded(monkeypatch: pytest.Monkey
     redraw_jpeg(image.jpeg, low_box(), QUALITY)
     assert heights
     assert sum(heights) < image.height
+
+
+def test_a_caption_is_the_same_on_both_revisions_and_touches_no_row_above_it() -> None:
+    image, caption = picture(), ("hard | IBT",)
+    edge = JpegRows.of(draw_jpeg(image, seen(), QUALITY, encoded=True, caption=caption))
+    cloud = JpegRows.of(redraw_jpeg(image.jpeg, seen(), QUALITY, caption))
+    travelled = JpegRows.of(image.jpeg)
+    assert edge is not None
+    assert cloud is not None
+    assert travelled is not None
+    assert edge.rows[-1] == cloud.rows[-1] != travelled.rows[-1]
+    assert edge.rows[:-2] == cloud.rows[:-2] == travelled.rows[:-2]
 
 
 def test_rows_without_a_box_stay_as_they_travelled() -> None:

@@ -11,9 +11,9 @@ from stages.sources.factory import make_source
 from stages.sources.sampling import Every
 
 
-def of(source: str) -> str:
+def of(source: str, settings: dict[str, object] | None = None) -> str:
     """The fingerprint of a stream that reads this source."""
-    config = Config.model_validate({"streams": {"gate": {"source": source}}})
+    config = Config.model_validate({"streams": {"gate": {"source": source}}, **(settings or {})})
     address = parse_source(source)
     return fingerprint(config, "gate", address, make_source(address, Every(1)))
 
@@ -45,6 +45,11 @@ def test_cameras_that_differ_by_their_query_are_told_apart(one: str, other: str)
 def test_a_renewed_secret_makes_no_other_camera_and_is_not_in_it(one: str, other: str) -> None:
     assert of(one) == of(other)
     assert parse_source(one).identity == parse_source(other).identity
+
+
+def test_pictures_that_explain_themselves_do_not_mix_with_those_that_do_not() -> None:
+    assert of("rtsp://cam/live", {"sink": {"explain": True}}) != of("rtsp://cam/live")
+    assert of("rtsp://cam/live", {"sink": {"explain": False}}) == of("rtsp://cam/live")
 
 
 def test_nobody_is_shown_the_query() -> None:

@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError, DropMessage, StorageError
 from pipeline.image import FileImage, Image, decode_jpeg, encode_jpeg
 from pipeline.messages import Result
 from pipeline.model import Detections, Ending, FrameId, Verdict
+from stages.explanation import explanation
 from stages.ledger import SqliteLedger
 from stages.outputs import FolderOutputs, OutputFolders, layout, remove_outputs, yolo_labels
 from stages.vision.draw import draw_boxes
@@ -92,6 +93,19 @@ def test_the_cloud_answers_on_the_picture_that_travelled(outputs: FolderOutputs,
     assert (tmp_path / "hard_edge/1.jpeg").read_bytes() == encode_jpeg(draw_boxes(image.pixels, EDGE), 85)
     assert (tmp_path / "dataset/1.txt").read_text() == "0 0.312500 0.375000 0.500000 0.500000\n"
     assert (tmp_path / "dataset/classes.txt").read_text() == "person\nhelmet\n"
+
+
+def test_each_picture_explains_itself_where_that_is_wanted(folders: OutputFolders, tmp_path: Path) -> None:
+    image, why = picture(), explanation(result().verdict)
+    edge = FolderOutputs({"gate": folders}, explain=True).edge(result(), image).files
+    restarted = FolderOutputs({"gate": folders}, explain=True)
+    restarted.cloud(result(1, 2, Ending.CLOUD, CLOUD), edge)
+    assert (tmp_path / "dataset/1.jpeg").read_bytes() == image.jpeg
+    assert (tmp_path / "hard_edge/1.jpeg").read_bytes() == encode_jpeg(draw_boxes(image.pixels, EDGE, why), 85)
+    expected = encode_jpeg(draw_boxes(decode_jpeg(image.jpeg), CLOUD, why), 85)
+    assert (tmp_path / "hard_cloud/1.jpeg").read_bytes() == expected
+    assert expected != encode_jpeg(draw_boxes(decode_jpeg(image.jpeg), CLOUD), 85)
+    assert (tmp_path / "all/1.jpeg").samefile(tmp_path / "hard_cloud/1.jpeg")
 
 
 @pytest.mark.parametrize("ending", [Ending.EXPIRED, Ending.FAILED])
