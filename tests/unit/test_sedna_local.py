@@ -3,9 +3,11 @@
 from pathlib import Path, PurePosixPath
 
 import pytest
+from rich.console import Console
 
+from pipeline.app.sedna import play
 from pipeline.app.sedna.local import PodFiles, local_config, notes_of
-from pipeline.app.sedna.play import plan_of
+from pipeline.app.sedna.play import fetch_model, plan_of
 from pipeline.app.sedna.template import Mount
 from pipeline.app.sedna.translate import ServicePlan, Side
 from pipeline.errors import ConfigError
@@ -70,13 +72,30 @@ def test_the_models_that_are_named_are_those_of_the_node(tmp_path: Path) -> None
 
 
 def test_all_that_is_missing_is_told_at_once_and_where_it_belongs(tmp_path: Path) -> None:
-    fetched = GUIDE.replace("/data/big-model/", "https://models.example/")
     with pytest.raises(ConfigError) as caught:
-        local_config(plan(tmp_path, fetched), tmp_path)
+        local_config(plan(tmp_path), tmp_path)
     said = str(caught.value)
     assert f"put it at {tmp_path}/data/little-model/yolov3_resnet18.onnx, or say --models shipped" in said
-    assert f"download it to {tmp_path}/cloud-pod/models/yolov3_darknet.onnx" in said
+    assert f"put it at {tmp_path}/data/big-model/yolov3_darknet.onnx, or" in said
     assert f"put it at {tmp_path}/joint_inference/video/video.mp4, and call this again" in said
+
+
+def test_a_model_of_a_server_is_fetched_once_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_video(tmp_path)
+    asked: list[str] = []
+    monkeypatch.setattr(play, "fetch", lambda url, file: (asked.append(url), file.write_bytes(b"model")))
+    url = "https://models.example/yolov3_darknet.onnx"
+    little = GUIDE.replace("/data/little-model/yolov3_resnet18.onnx", "little")
+    found = plan(tmp_path, little.replace("/data/big-model/yolov3_darknet.onnx", url))
+    for worker in (found.edge, found.cloud, found.cloud):
+        fetch_model(worker, tmp_path, Console(quiet=True))
+    assert asked == [url]
+    config = local_config(found, tmp_path)
+    assert config.cloud.model == str(tmp_path / "cloud-pod/models/yolov3_darknet.onnx")
+    assert config.detector.model == "little"
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="--root"):
+        fetch_model(found.cloud, tmp_path / "file", Console(quiet=True))
 
 
 def test_the_brokers_address_and_user_are_those_of_the_cluster_and_not_used(tmp_path: Path) -> None:

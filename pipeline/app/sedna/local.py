@@ -65,12 +65,11 @@ def local_config(plan: ServicePlan, root: Path) -> Config:
 
     Args:
         plan: of the service.
-        root: the folder that stands for the root of every node.
+        root: the folder that stands for the root of every node; an absolute path.
 
     Raises:
         ConfigError: files that must be there are not; it names all of them, and where to put them.
     """
-    root = root.absolute()
     edge, cloud = PodFiles.of(plan.edge, root), PodFiles.of(plan.cloud, root)
     config = plan.edge.config
     streams = {
@@ -125,8 +124,7 @@ def _missing(plan: ServicePlan, here: Config) -> Iterator[str]:
     for worker, model in ((plan.edge, here.detector.model), (plan.cloud, here.cloud.model)):
         if model not in SHIPPED and not Path(model).exists():
             name = f"Model {worker.worker.model.name} ({worker.model.url})"
-            todo = "is not fetched here: download it to" if worker.model.fetched else "is not there: put it at"
-            yield f"{name} {todo} {model}, or say --models shipped."
+            yield f"{name} is not there: put it at {model}, or say --models shipped."
     for name, stream in here.streams.items():
         address = parse_source(stream.source)
         if address.kind is SourceKind.LOCAL and not Path(address.location).exists():

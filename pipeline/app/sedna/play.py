@@ -8,12 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
+from pipeline.app.fetch import fetch
 from pipeline.app.replay import replay
 from pipeline.app.replay_run import Options
-from pipeline.app.sedna.local import local_config, notes_of, with_shipped_models
+from pipeline.app.sedna.local import PodFiles, local_config, notes_of, with_shipped_models
 from pipeline.app.sedna.objects import JointInferenceService
 from pipeline.app.sedna.read import read_objects
-from pipeline.app.sedna.translate import ServicePlan, plan_service
+from pipeline.app.sedna.translate import ServicePlan, WorkerPlan, plan_service
 from pipeline.config import Config, merged, validated
 from pipeline.errors import ConfigError
 
@@ -56,17 +57,36 @@ def play_service(
         As ``replay``.
 
     Raises:
-        ConfigError: as ``local_config`` and ``replay``.
+        ConfigError: as ``local_config``, ``fetch_model`` and ``replay``.
+        SourceError: a model is not to be had from its server.
         ReplayError: a process failed.
         StorageError: there is no room for the compare video; all else is done.
     """
     for note in notes_of(plan):
-        _note(console, note)
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    root = root.absolute()
+    for worker in (plan.edge, plan.cloud):
+        fetch_model(worker, root, console)
     return replay(_with(local_config(plan, root), settings or {}), options, console)
 
 
-def _note(console: Console, text: str) -> None:
-    console.print(f"note: {text}", highlight=False, markup=False, soft_wrap=True)
+def fetch_model(worker: WorkerPlan, root: Path, console: Console) -> None:
+    """Fetch a worker's model from its server, as its pod would, unless it is here.
+
+    Raises:
+        ConfigError: ``root`` cannot be written, or the server has no such file for us.
+        SourceError: the server does not answer, or breaks off.
+        StorageError: there is no room for it.
+    """
+    file = PodFiles.of(worker, root).here(worker.model.in_container)
+    if not worker.model.fetched or file.exists():
+        return
+    console.print(f"fetching {worker.model.url}", highlight=False, markup=False, soft_wrap=True)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError("--root", f"{file.parent} cannot be made ({error.strerror}): name another folder") from error
+    fetch(worker.model.url, file)
 
 
 def _with(config: Config, settings: Mapping[str, Any]) -> Config:
