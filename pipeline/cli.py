@@ -85,7 +85,7 @@ def replay(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What tells hard frames, e.g. IBT or LeastConfidence; the README has all [IBT].",
+            help="What tells hard frames, e.g. LeastConfidence or IBT; the README has all [LeastConfidence].",
         ),
     ] = None,
     little: Annotated[

@@ -129,7 +129,7 @@ class MinerConfig(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str = Field("IBT", description="one of the miners, e.g. IBT or LeastConfidence")
+    name: str = Field("LeastConfidence", description="one of the miners, e.g. LeastConfidence or IBT")
     mode: Literal["inference-then-mining", "mining-then-inference"] = Field(
         "inference-then-mining",
         description="or mining-then-inference: the edge's model leaves out what goes to the cloud",

@@ -53,10 +53,11 @@ CALLS: Final[Mapping[str, Wrong]] = {
     ),
     "an unknown miner": Wrong(("--miner", "IBTT"), ("miner.name", "'IBTT'", "known are IBT, Threshold, CrossEntropy")),
     "an unknown parameter": Wrong(
-        ("--set", "miner.threshold_imgg=1"), ("miner.threshold_imgg", "did you mean 'threshold_img'?")
+        ("--miner", "IBT", "--set", "miner.threshold_imgg=1"), ("miner.threshold_imgg", "did you mean 'threshold_img'?")
     ),
     "a parameter that is no number": Wrong(
-        ("--set", "miner.threshold_img=high"), ("miner.threshold_img", "'high' is not a number from 0 to 1")
+        ("--miner", "IBT", "--set", "miner.threshold_img=high"),
+        ("miner.threshold_img", "'high' is not a number from 0 to 1"),
     ),
     "an unknown setting": Wrong(("--set", "reader.evry=2"), ("reader.evry", "did you mean 'every'?")),
     "an unknown key in the file": Wrong(("--config", "typo.yaml"), ("redaer", "did you mean 'reader'?")),

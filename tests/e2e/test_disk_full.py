@@ -111,7 +111,7 @@ def service(tandem: Tandem, clip: Path, out: Out, broker: PrivateMosquitto) -> t
     config = {
         "streams": {STREAM: {"source": str(clip), "every": 2}},
         "broker": {"url": broker.url},
-        "miner": {"threshold_img": "0.7"},
+        "miner": {"name": "IBT", "threshold_img": "0.7"},
         "sink": {"out": str(out.folder)},
     }
     (tandem.folder / "tandem.yaml").write_text(yaml.safe_dump(config))

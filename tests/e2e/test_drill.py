@@ -13,7 +13,7 @@ from tests.e2e.user import Out, Tandem, alive, draw_clip, until
 
 pytestmark = pytest.mark.mosquitto
 
-SETTINGS = ("--sample", "2", "--set", "miner.threshold_img=0.7")
+SETTINGS = ("--sample", "2", "--set", "miner.name=IBT", "--set", "miner.threshold_img=0.7")
 """About half of the drawn clip's frames are hard with these."""
 
 SLOWLY = ("--pace", "real")

@@ -367,7 +367,7 @@ def test_a_call_beats_what_the_file_says_of_sampling(clip: Path, tandem: Tandem)
 
 
 def test_a_real_clip_is_corrected(shared: Path, tandem: Tandem) -> None:
-    ran = tandem("replay", shared / "video" / "site-360p.mp4", "--every", "20", "--out", "out")
+    ran = tandem("replay", shared / "video" / "site-360p.mp4", "--every", "20", "--out", "out", "--miner", "IBT")
     assert ran.exit_code == 0, ran
     assert "site-360p: the big model corrected" in ran.stdout
     tally = Out(tandem.folder / "out").tally("site-360p")

@@ -30,7 +30,7 @@ def settings(tandem: Tandem, source: Path | str, port: int, **sections: object) 
     config = {
         "streams": {STREAM: {"source": str(source), "every": 2}},
         "broker": {"url": f"mqtt://127.0.0.1:{port}"},
-        "miner": {"threshold_img": "0.7"},
+        "miner": {"name": "IBT", "threshold_img": "0.7"},
         "sink": {"out": "out"},
         **sections,
     }
@@ -159,7 +159,11 @@ def test_check_says_ok_of_everything(clip: Path, tandem: Tandem, broker: Private
 def test_check_says_of_each_thing_what_is_wrong_and_what_to_do(tandem: Tandem) -> None:
     (tandem.folder / "text.onnx").write_text("no model")
     (tandem.folder / "out").touch()
-    wrong = {"detector": {"model": "text.onnx"}, "cloud": {"model": "gone.onnx"}, "miner": {"treshold_img": 1}}
+    wrong = {
+        "detector": {"model": "text.onnx"},
+        "cloud": {"model": "gone.onnx"},
+        "miner": {"name": "IBT", "treshold_img": 1},
+    }
     ran = tandem("check", *settings(tandem, "gone.mp4", 1, **wrong))
     assert ran.exit_code == 2, ran
     lines = ran.stdout.splitlines()

@@ -47,7 +47,16 @@ def test_edge_worker_and_viewer_meet_over_tls_and_no_secret_is_seen(clip: Path, 
     folder = BrokerFolder(tandem.folder / "b")
     config = {name: ("--config", str(folder.client(name) / "tandem.yaml")) for name in ("edge", "worker")}
     edge = ("run", *EDGE, *config["edge"], "--set", f"streams.{STREAM}.source={clip}")
-    edge += ("--set", "reader.every=2", "--set", "miner.threshold_img=0.7", "--set", "sink.out=out")
+    edge += (
+        "--set",
+        "reader.every=2",
+        "--set",
+        "miner.name=IBT",
+        "--set",
+        "miner.threshold_img=0.7",
+        "--set",
+        "sink.out=out",
+    )
     out = Out(tandem.folder / "out")
     with tandem.start("broker", "run", "b") as broker:
         until(lambda: "running\n" in broker.stderr)

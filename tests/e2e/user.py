@@ -31,7 +31,7 @@ STREAM: Final = "gate"
 SEQS: Final = tuple(range(1, 48, 2))
 """The frames that ``--every 2`` takes of the drawn clip."""
 
-SETTINGS: Final = ("--every", "2", "--set", "miner.threshold_img=0.7")
+SETTINGS: Final = ("--every", "2", "--set", "miner.name=IBT", "--set", "miner.threshold_img=0.7")
 """About half of the drawn clip's frames are hard with these."""
 
 TIMES: Final = ("captured_ns", "edge_ms", "edge_steps", "cloud_ms", "cloud_steps")

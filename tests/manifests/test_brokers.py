@@ -108,7 +108,7 @@ def started(tandem: Tandem, overlay: str, name: str, **settings: object) -> Runn
 
 def edge_of(tandem: Tandem, overlay: str, clip: Path, **settings: object) -> Running:
     """The edge group, at a clip of the test's; about half of its frames are hard."""
-    quick = {"streams__demo__source": clip, "miner__threshold_img": "0.7", "sink__out": "out"}
+    quick = {"streams__demo__source": clip, "miner__name": "IBT", "miner__threshold_img": "0.7", "sink__out": "out"}
     return started(tandem, overlay, "edge", **quick, **settings)
 
 
