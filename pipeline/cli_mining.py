@@ -47,7 +47,8 @@ def evaluate(
 
     Little and big look at each picture once. Then every miner is replayed: it sends the 5, 10, 20, 30 and 50 % that it
     finds hardest, and what that recovers of the gap between edge and cloud is told, beside chance and an oracle.
-    Miners that measure nothing (CloudOnly, EdgeOnly) rank nothing, and are left out.
+    Miners that measure nothing (CloudOnly, EdgeOnly) rank nothing, and those that judge by the picture (Blur, Motion)
+    would need all pictures again: they are left out.
     """
     from pipeline.app.evaluate.pictures import picture_set
     from pipeline.app.evaluate.run import Evaluation

@@ -35,9 +35,10 @@ SENT: Final = 0.25
 
 
 def candidates() -> Iterator[tuple[str, Miner]]:
-    """Every miner as it is, and the uncertain ones with all ways to put boxes together."""
-    for name in MINERS:
-        yield name, make_miner(name, {})
+    """Every miner that judges by boxes as it is, and the uncertain ones with all ways to put boxes together."""
+    for name, kind in MINERS.items():
+        if not kind.needs_picture:
+            yield name, make_miner(name, {})
     for name in ("LeastConfidence", "Margin", "Entropy"):
         for aggregate in ("sum", "max", "mean", "top"):
             for least in (0.05, 0.1, 0.2, 0.3):

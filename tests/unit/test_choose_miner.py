@@ -61,4 +61,5 @@ def test_the_one_that_recovers_more_comes_first_with_the_score_that_sends_a_quar
 
 def test_ways_to_put_boxes_together_are_all_tried() -> None:
     names = [name for name, _ in choose_miner.candidates()]
+    assert not {"Blur", "Motion"} & set(names), "pictures are not kept"
     assert {"LeastConfidence sum 0.2", "Entropy top 0.05", "Margin max 0.3", "DifficultCase"} <= set(names)
