@@ -153,8 +153,8 @@ def _topics(config: Config, stages: frozenset[StageName], process: str) -> Itera
         if stages.intersection(route.takers) and (route.foreign or not stages.issuperset(route.senders))
     }
     worker = config.cloud.worker or process
-    yield Use(Topic(config.service, Kind.STAGES, name=process), sends=True, takes=False)
-    for kind in sorted(sends | takes):
+    yield Use(Topic(config.service, Kind.STAGES, name=process), sends=True, takes=Kind.STAGES in takes)
+    for kind in sorted((sends | takes) - {Kind.STAGES}):
         how = {"sends": kind in sends, "takes": kind in takes}
         if kind is Kind.WORKERS:
             yield Use(Topic(config.service, kind, name=worker), **how)

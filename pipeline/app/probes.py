@@ -33,8 +33,8 @@ class Use:
     @property
     def filter(self) -> str:
         """What the process subscribes to for it."""
-        if self.topic.kind is Kind.WORKERS and self.takes:
-            return str(Topic(self.topic.service, Kind.WORKERS, name="+"))
+        if self.topic.kind in {Kind.WORKERS, Kind.STAGES} and self.takes:
+            return str(Topic(self.topic.service, self.topic.kind, name="+"))
         return str(self.topic)
 
 

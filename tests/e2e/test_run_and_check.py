@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
+import re
 import shutil
 import signal
 import socket
@@ -153,6 +154,8 @@ def test_check_says_ok_of_everything(clip: Path, tandem: Tandem, broker: Private
         assert any(what in line for line in lines), what
     for topic in ("results", "stored", "state", "hard/check", "results/cloud"):
         assert f"ok    topic tandem/helmet/{STREAM}/{topic}" in lines
+    (stages,) = [line for line in lines if "/stages/" in line]  # the process's own topic, once
+    assert re.fullmatch(r"ok    topic tandem/helmet/stages/[a-z0-9-]+", stages)
     assert not (tandem.folder / "out").exists()
 
 
