@@ -137,7 +137,7 @@ class Plant:
             case StageName.DETECTOR:
                 return parts.detector_stage(Bright(self.always))
             case StageName.MINER:
-                return parts.miner()
+                return parts.miner(None)
             case StageName.UPLINK:
                 return parts.uplink()
             case StageName.CLOUD:
