@@ -61,8 +61,9 @@ class Uplink:
     ``failed`` with the edge's. What comes later is counted as late (``cloud_late`` in the log) and changes nothing. The
     decision is on disk before anybody hears of it, and is sent to the sink until the sink has stored it.
 
-    Live frames are offered first, the backlog behind them by hardness; see ``WaitingLine``. Over its budget the outbox
-    gives up the least hard. While the disk takes nothing, hard frames and decisions wait here; see ``OutboxGroup``.
+    Live frames are offered first, the backlog behind them by hardness, and streams take turns; see ``WaitingLine``.
+    Over its budget the outbox gives up the least hard. While the disk takes nothing, hard frames and decisions wait
+    here; see ``OutboxGroup``.
 
     What an earlier process left behind goes on: tries, age and decisions with it; see ``Awaited`` for its revision 1.
     """

@@ -38,7 +38,7 @@ from stages.awaited import AWAITED_S
 from stages.outbox import Changes, MemoryOutbox, Waiting
 from stages.outbox_group import COMMIT_AT, LAZY_S
 from stages.uplink import ENDED_KEPT, LOST_PICTURE, RESEND_MOST_S, RESEND_S, Uplink
-from stages.waiting_line import LIVE_S
+from stages.waiting_line import LEAD, LIVE_S
 from stages.workers import SILENCE_S
 from tests.examples import stage_state
 
@@ -53,9 +53,11 @@ def boxes(score: float) -> Detections:
     return Detections(*columns, ("person",))
 
 
-def example(seq: int = 1, *, hard: bool = True, born_s: float = START_S, score: float = 0.6) -> Example:
+def example(
+    seq: int = 1, *, hard: bool = True, born_s: float = START_S, score: float = 0.6, stream: str = "gate"
+) -> Example:
     image = Image(pixels=PIXELS)
-    frame = Frame(FrameId("gate", seq), image, seq, seq / 10, born_s, Counts(seq, 0, 0, seq), {"read": 1.0})
+    frame = Frame(FrameId(stream, seq), image, seq, seq / 10, born_s, Counts(seq, 0, 0, seq), {"read": 1.0})
     detected = Detected(frame, boxes(0.5), 0.4, "little", {"detect": 2.0})
     return Example(detected, Verdict(hard, "IBT", score, 0.5, "because"), {"mine": 3.0})
 
@@ -413,6 +415,29 @@ def test_a_slow_worker_helps_while_many_frames_wait() -> None:
     assert [offer.worker for offer in of(HardExample, world.said)] == ["quick"]
     world.send(*(example(seq) for seq in range(3, 15)))
     assert [offer.worker for offer in of(HardExample, world.said)] == ["quick", "slow"]
+
+
+def test_a_slow_worker_is_shared_by_two_files_whichever_is_harder() -> None:
+    """A file's reader waits at so many open hard frames, and brings the next one when one of them has ended."""
+    world = World(budget_bytes=1 << 40)
+    seqs = {"gate": 0, "yard": 0}
+
+    def bring(stream: str) -> None:
+        seqs[stream] += 1
+        world.send(example(seqs[stream], born_s=world.now_s, stream=stream, score={"gate": 0.9, "yard": 0.1}[stream]))
+
+    for stream in [*["gate"] * 8, *["yard"] * 8]:
+        bring(stream)
+    world.tick(LIVE_S)
+    slow = worker(share=1, ms=500)
+    world.send(slow)
+    for _ in range(40):
+        offer = of(HardExample, world.said)[-1]
+        world.now_s += 0.5
+        world.send(answer_to(offer), slow)
+        bring(offer.id.stream)
+    served = [offer.id.stream for offer in of(HardExample, world.said)]
+    assert abs(served.count("gate") - served.count("yard")) <= LEAD
 
 
 def test_three_errors_fail_the_frame_with_the_last_reason() -> None:

@@ -9,7 +9,7 @@ from pipeline.model import FrameId
 from stages.outbox import Waiting
 from stages.ranked import Ranked
 from stages.undecided import Undecided
-from stages.waiting_line import LIVE_S, WaitingLine
+from stages.waiting_line import LEAD, LIVE_S, WaitingLine
 from tests.examples import result, store, verdict
 
 
@@ -68,7 +68,72 @@ def test_who_joins_and_leaves_leaves_nothing_behind() -> None:
         line.give_back(frame(seq + 1))
         line.take(10.0)
         line.leave(frame(seq))
-    assert line._backlog.kept < 200
+    assert line._streams["gate"].backlog.kept < 200
+
+
+def streams(line: WaitingLine, now_s: float, frames: int) -> str:
+    """The first letters of the streams that the next frames are taken from."""
+    return "".join(taken.stream[0] if (taken := line.take(now_s)) else "-" for _ in range(frames))
+
+
+def test_the_backlog_of_each_stream_has_its_turn_however_hard_the_other_is() -> None:
+    line = WaitingLine()
+    for seq in (1, 2, 3):
+        line.join(frame(seq, "gate"), 0.9, 0.0)
+    for seq, hardness in ((1, 0.1), (2, 0.3)):
+        line.join(frame(seq, "yard"), hardness, 0.0)
+    assert [line.take(10.0) for _ in range(4)] == [
+        frame(1, "gate"),
+        frame(2, "yard"),
+        frame(2, "gate"),
+        frame(1, "yard"),
+    ]
+
+
+def test_live_frames_of_two_streams_go_in_turn_before_any_backlog() -> None:
+    line = WaitingLine()
+    for seq in (1, 2):
+        line.join(frame(seq, "yard"), 0.9, 0.0)
+    for seq in (3, 4, 5):
+        line.join(frame(seq, "gate"), 0.1, 100.0)
+    line.join(frame(3, "yard"), 0.1, 100.0)
+    assert streams(line, 100.0, 6) == "ygggyy"
+    assert line.take(100.0) is None
+
+
+def test_a_stream_that_is_always_live_does_not_starve_one_that_only_waits() -> None:
+    line = WaitingLine()
+    for seq in range(1, 40):
+        line.join(frame(seq, "yard"), 0.1, 0.0)
+    order = ""
+    for seq in range(1, 31):
+        line.join(frame(seq, "gate"), 0.9, 100.0)
+        order += streams(line, 100.0, 1)
+    assert order.startswith("g" * LEAD + "y")
+    assert order.count("g") - order.count("y") <= LEAD
+
+
+def test_who_had_nothing_to_offer_saves_up_no_turns() -> None:
+    line = WaitingLine()
+    for seq in range(1, 60):
+        line.join(frame(seq, "gate"), 0.9, 0.0)
+    assert streams(line, 10.0, 20) == "g" * 20
+    for seq in range(1, 30):
+        line.join(frame(seq, "yard"), 0.1, 0.0)
+    assert streams(line, 10.0, 10) in ("gy" * 5, "yg" * 5)
+
+
+def test_a_frame_that_was_offered_in_vain_costs_its_stream_no_turn() -> None:
+    line = WaitingLine()
+    for seq in range(1, 10):
+        line.join(frame(seq, "gate"), 0.9, 0.0)
+        line.join(frame(seq, "yard"), 0.1, 0.0)
+    for _ in range(8):
+        given = line.take(10.0)
+        assert given == frame(1, "gate")
+        line.give_back(given)
+    line.leave(given)
+    assert streams(line, 10.0, 4) == "ygyg"
 
 
 def test_ranked_gives_the_least_of_what_was_set_last() -> None:
