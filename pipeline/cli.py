@@ -15,7 +15,17 @@ from pipeline.cli_broker import app as broker_app
 from pipeline.cli_export import export
 from pipeline.cli_mining import evaluate
 from pipeline.cli_operator import fetch, operator
-from pipeline.cli_options import ConfigFile, Settings, config_from, console
+from pipeline.cli_options import (
+    BigModel,
+    ConfigFile,
+    LittleModel,
+    Pace,
+    ReportFile,
+    Settings,
+    Workers,
+    config_from,
+    console,
+)
 from pipeline.cli_sedna import app as sedna_app
 from pipeline.errors import ConfigError, TandemError
 from pipeline.stage import StageName
@@ -78,9 +88,7 @@ def replay(
     fps: Annotated[
         float | None, typer.Option(metavar="RATE", help="Take about so many frames a second instead.")
     ] = None,
-    pace: Annotated[
-        str | None, typer.Option(metavar="max|real", help="Read a file as fast as it goes, or in its own time [max].")
-    ] = None,
+    pace: Pace = None,
     miner: Annotated[
         str | None,
         typer.Option(
@@ -88,19 +96,13 @@ def replay(
             help="What tells hard frames, e.g. LeastConfidence or IBT; the README has all [LeastConfidence].",
         ),
     ] = None,
-    little: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The edge's model: an ONNX file [the shipped little].")
-    ] = None,
-    big: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The cloud's model: an ONNX file [the shipped big].")
-    ] = None,
+    little: LittleModel = None,
+    big: BigModel = None,
     providers: Annotated[
         str | None,
         typer.Option(metavar="NAME,...", help="ONNX Runtime's execution providers, best first [CPUExecutionProvider]."),
     ] = None,
-    cloud_workers: Annotated[
-        int, typer.Option(min=1, metavar="N", show_default=False, help="How many cloud workers [1].")
-    ] = 1,
+    cloud_workers: Workers = 1,
     broker: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Use this running broker, mqtt://HOST:PORT, instead of a private one."),
@@ -118,7 +120,7 @@ def replay(
     explain: Annotated[
         bool, typer.Option("--explain", help="Write on each picture what was decided, and why.")
     ] = False,
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there as JSON.")] = None,
+    report: ReportFile = None,
     config: ConfigFile = None,
     settings: Settings = None,
 ) -> None:
@@ -171,14 +173,10 @@ def drill(
         Path, typer.Option(metavar="FOLDER", help="Where both runs put their outputs; those of an earlier drill go.")
     ] = Path("tandem-drill"),
     sample: Annotated[int | None, typer.Option(metavar="N", help="Take every Nth frame [10].")] = None,
-    pace: Annotated[
-        str | None, typer.Option(metavar="max|real", help="Read a file as fast as it goes, or in its own time [max].")
-    ] = None,
-    workers: Annotated[
-        int, typer.Option(min=1, metavar="N", show_default=False, help="How many cloud workers [1].")
-    ] = 1,
+    pace: Pace = None,
+    workers: Workers = 1,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Of all randomness that shapes results [0].")] = None,
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there as JSON.")] = None,
+    report: ReportFile = None,
     config: ConfigFile = None,
     settings: Settings = None,
 ) -> None:

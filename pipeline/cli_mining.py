@@ -8,38 +8,42 @@ from typing import Annotated
 import typer
 
 from pipeline import log
-from pipeline.cli_options import ConfigFile, Settings, config_from, console
+from pipeline.cli_options import BigModel, ConfigFile, LittleModel, ReportFile, Settings, config_from, console
+
+Images = Annotated[
+    str, typer.Argument(metavar="IMAGES|VIDEO", help="A folder of pictures, or a video file.", show_default=False)
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="DIR",
+        help="YOLO text files, or a COCO JSON file. Without labels the big model's boxes stand in.",
+    ),
+]
+EveryNth = Annotated[
+    int | None,
+    typer.Option("--every", min=1, metavar="N", help="Take every Nth [every picture, or every 10th frame]."),
+]
+Resamples = Annotated[int, typer.Option("--resamples", min=1, metavar="N", help="Resamples for the intervals.")]
+Cache = Annotated[
+    Path, typer.Option("--cache", metavar="DIR", help="Where detections are kept, so that the models look but once.")
+]
 
 
 def evaluate(
-    images: Annotated[
-        str, typer.Argument(metavar="IMAGES|VIDEO", help="A folder of pictures, or a video file.", show_default=False)
-    ],
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="YOLO text files, or a COCO JSON file. Without labels the big model's boxes stand in.",
-        ),
-    ] = None,
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report there as JSON.")] = None,
-    every: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Take every Nth [every picture, or every 10th frame].")
-    ] = None,
-    little: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The edge's model: an ONNX file [the shipped little].")
-    ] = None,
-    big: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The cloud's model: an ONNX file [the shipped big].")
-    ] = None,
+    images: Images,
+    labels: Labels = None,
+    report: ReportFile = None,
+    every: EveryNth = None,
+    little: LittleModel = None,
+    big: BigModel = None,
     watched: Annotated[
         str | None,
         typer.Option("--class", metavar="NAME", help="The class whose recall is told [helmet_off, or the first]."),
     ] = None,
-    resamples: Annotated[int, typer.Option(min=1, metavar="N", help="Resamples for the intervals.")] = 200,
-    cache: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where detections are kept, so that the models look but once.")
-    ] = Path("~/.cache/tandem"),
+    resamples: Resamples = 200,
+    cache: Cache = Path("~/.cache/tandem"),
     config: ConfigFile = None,
     settings: Settings = None,
 ) -> None:

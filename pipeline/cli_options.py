@@ -22,6 +22,19 @@ Settings = Annotated[
     ),
 ]
 
+ReportFile = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write the report there as JSON.")]
+LittleModel = Annotated[
+    str | None, typer.Option("--little", metavar="MODEL", help="The edge's model: an ONNX file [the shipped little].")
+]
+BigModel = Annotated[
+    str | None, typer.Option("--big", metavar="MODEL", help="The cloud's model: an ONNX file [the shipped big].")
+]
+Workers = Annotated[int, typer.Option(min=1, metavar="N", show_default=False, help="How many cloud workers [1].")]
+Pace = Annotated[
+    str | None,
+    typer.Option("--pace", metavar="max|real", help="Read a file as fast as it goes, or in its own time [max]."),
+]
+
 
 def console() -> Console:
     """Standard output; where it is no terminal, nothing is wrapped or cut for its width."""
