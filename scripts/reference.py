@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -11,7 +10,6 @@ from pipeline.app.metrics import METRICS
 from pipeline.config import Config, StreamConfig
 from pipeline.payloads.results import ResultPayload
 from stages.mining.registry import MINERS
-from stages.mining.uncertain import UncertainBoxes
 
 
 def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
@@ -26,20 +24,13 @@ def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]
 
 
 def miners() -> Iterator[str]:
-    """A row for each parameter of each miner; those that all box miners share stand in IBT's."""
-    seen: set[tuple[str, Any]] = set()
+    """A row for each parameter, with all miners that have it alike."""
+    rows: dict[str, list[str]] = {}
     for name, miner in MINERS.items():
         for parameter, field in miner.model_fields.items():
-            if (parameter, field.description) not in seen:
-                seen.add((parameter, field.description))
-                yield f"| {_whose(name, parameter)} | `{parameter}` | {_default(field.default)} | {field.description} |"
-
-
-def _whose(name: str, parameter: str) -> str:
-    """The miners that have a parameter, where it is not one miner's own."""
-    if parameter.startswith("empty"):
-        return "IBT, Threshold, CrossEntropy"
-    return "LeastConfidence, Margin, Entropy" if parameter in UncertainBoxes.model_fields else name
+            rows.setdefault(f"`{parameter}` | {_default(field.default)} | {field.description} |", []).append(name)
+    for row, names in rows.items():
+        yield f"| {', '.join(names)} | {row}"
 
 
 def result_fields() -> Iterator[str]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import Field
 
-from stages.mining.uncertain import Floats, UncertainBoxes
+from stages.mining.uncertain import Columns, Floats, Limit, UncertainBoxes
 
 TINY: Final = 1e-12
 """A probability whose p log p is as good as 0, which it is for p = 0."""
@@ -25,20 +23,10 @@ class Entropy(UncertainBoxes):
     name: ClassVar[str] = "Entropy"
     what: ClassVar[str] = "entropy"
 
-    threshold: float = Field(12.5, ge=0, allow_inf_nan=False, description="a frame is hard that has so many bits of it")
+    threshold: Limit = 12.5
 
-    @property
-    def limit(self) -> float:
-        """The threshold."""
-        return self.threshold
-
-    def uncertainties(
-        self,
-        boxes: npt.NDArray[np.float32],  # noqa: ARG002 - scores say it all
-        scores: Floats,
-        labels: npt.NDArray[np.int32],  # noqa: ARG002
-    ) -> Floats:
+    def uncertainties(self, seen: Columns) -> Floats:
         """Bits, from 0 to 1."""
-        p, q = np.maximum(scores, TINY), np.maximum(1 - scores, TINY)
+        p, q = np.maximum(seen.scores, TINY), np.maximum(1 - seen.scores, TINY)
         bits: Floats = np.maximum(-(p * np.log2(p) + q * np.log2(q)), 0)
         return bits

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import Field
 
-from stages.mining.uncertain import Floats, UncertainBoxes
+from stages.mining.uncertain import Columns, Floats, Limit, UncertainBoxes
 
 
 class LeastConfidence(UncertainBoxes):
@@ -22,18 +20,8 @@ class LeastConfidence(UncertainBoxes):
     name: ClassVar[str] = "LeastConfidence"
     what: ClassVar[str] = "least confidence"
 
-    threshold: float = Field(4.3, ge=0, allow_inf_nan=False, description="a frame is hard that has this or more of it")
+    threshold: Limit = 4.3
 
-    @property
-    def limit(self) -> float:
-        """The threshold."""
-        return self.threshold
-
-    def uncertainties(
-        self,
-        boxes: npt.NDArray[np.float32],  # noqa: ARG002 - scores say it all
-        scores: Floats,
-        labels: npt.NDArray[np.int32],  # noqa: ARG002
-    ) -> Floats:
+    def uncertainties(self, seen: Columns) -> Floats:
         """min(s, 1 - s), from 0 to 0.5."""
-        return np.minimum(scores, 1 - scores)
+        return np.minimum(seen.scores, 1 - seen.scores)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import Field
 
 from stages.mining.overlap import ious
-from stages.mining.uncertain import Floats, UncertainBoxes
+from stages.mining.uncertain import Columns, Floats, Limit, UncertainBoxes
 
 SAME: Final = 0.5
 """Boxes whose IoU is this or more are about the same thing."""
@@ -26,17 +24,11 @@ class Margin(UncertainBoxes):
     name: ClassVar[str] = "Margin"
     what: ClassVar[str] = "narrowness of the margins"
 
-    threshold: float = Field(
-        5.7, ge=0, allow_inf_nan=False, description="a frame is hard whose margins are this narrow, or more"
-    )
+    threshold: Limit = 5.7
 
-    @property
-    def limit(self) -> float:
-        """The threshold."""
-        return self.threshold
-
-    def uncertainties(self, boxes: npt.NDArray[np.float32], scores: Floats, labels: npt.NDArray[np.int32]) -> Floats:
+    def uncertainties(self, seen: Columns) -> Floats:
         """(1 - |p1 - p2|)^2, from 0 to 1."""
+        boxes, scores, labels = seen.boxes, seen.scores, seen.labels
         closeness = 1 - np.abs(2 * scores - 1)
         for label in sorted(set(labels.tolist()))[:-1]:  # each pair of classes once
             here, there = np.flatnonzero(labels == label), np.flatnonzero(labels > label)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,19 @@ Floats = npt.NDArray[np.float64]
 
 MOST_BOXES: Final = 100
 """So many of a frame's best boxes are looked at, as many as COCO counts: it bounds the time that a frame takes."""
+
+Limit = Annotated[
+    float, Field(ge=0, allow_inf_nan=False, description="a frame is hard whose boxes have this or more of it together")
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """The boxes that are looked at: (N, 4) xyxy, (N,) scores as float64, and (N,) labels."""
+
+    boxes: npt.NDArray[np.float32]
+    scores: Floats
+    labels: npt.NDArray[np.int32]
 
 
 class UncertainBoxes(Miner):
@@ -32,31 +46,30 @@ class UncertainBoxes(Miner):
     top: int = Field(5, ge=1, description="so many of the most uncertain boxes count with aggregate=top")
     least: Share = Field(0.2, description="a raw box that scores less is not looked at")
 
+    threshold: Limit
+    """Each miner has a default of its own."""
+
     what: ClassVar[str]
     """What is measured, in words."""
 
-    def uncertainties(self, boxes: npt.NDArray[np.float32], scores: Floats, labels: npt.NDArray[np.int32]) -> Floats:
-        """(N,) from 0, sure, upwards, for N boxes (N, 4) with scores (N,) and labels (N,)."""
-        raise NotImplementedError
-
-    @property
-    def limit(self) -> float:
-        """The score from which on a frame is hard."""
+    def uncertainties(self, seen: Columns) -> Floats:
+        """(N,) from 0, sure, upwards, for N boxes."""
         raise NotImplementedError
 
     def judge(self, view: View) -> Verdict:
         """Score: what the boxes have together; threshold: the miner's own."""
         seen = view.candidates
         kept = best_of(seen, self.least)
-        each = self.uncertainties(seen.boxes[kept], seen.scores[kept].astype(np.float64), seen.labels[kept])
+        columns = Columns(seen.boxes[kept], seen.scores[kept].astype(np.float64), seen.labels[kept])
+        each = self.uncertainties(columns)
         score = together(each, self.aggregate, self.top)
-        hard = not (score < self.limit)
+        hard = not (score < self.threshold)
         how = {"sum": "in all", "max": "at most", "mean": "on average", "top": f"on average of the first {self.top}"}
         reason = (
             f"the {self.what} of {len(kept)} boxes is {score:.2f} {how[self.aggregate]}, "
-            f"{'at or above' if hard else 'below'} {self.limit:g}"
+            f"{'at or above' if hard else 'below'} {self.threshold:g}"
         )
-        return self.verdict(hard=hard, score=score, threshold=self.limit, reason=reason)
+        return self.verdict(hard=hard, score=score, threshold=self.threshold, reason=reason)
 
 
 def best_of(candidates: Detections, least: float) -> npt.NDArray[np.intp]:
