@@ -7,7 +7,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -74,12 +73,15 @@ class SqliteLedger:
             raise
         self._committed = {row[0]: Account(*row) for row in rows}
         self._accounts = dict(self._committed)
+        self._newest: dict[str, int] = {}
         self._replaced: set[tuple[str, str]] = set()
         self._before_uplink: dict[str, set[int]] = {}
         self._heard: set[str] = set()
         self._meeting: set[str] = set()
 
     def kept(self, frame: FrameId) -> Kept | None:
+        if frame.seq > self._newest_of(frame.stream):
+            return None
         with translated(self.path):
             row = self._connection.execute(sql.KEPT, (frame.stream, frame.seq)).fetchone()
         if row is None:
@@ -116,6 +118,7 @@ class SqliteLedger:
         elif account.stream not in self._heard:
             self._before_uplink.setdefault(account.stream, set()).add(result.id.seq)
         self._accounts[account.stream] = account
+        self._newest[account.stream] = max(self._newest_of(account.stream), result.id.seq)
 
     def end(self, result: Result, written: Written) -> None:
         assert result.ending is not None  # noqa: S101 - the sink checks it
@@ -135,7 +138,7 @@ class SqliteLedger:
         if came is not None and went is not None:
             account = account.compared(hard=hard, came=came, went=went)
         if given_up:
-            account = replace(account, interrupted=account.interrupted - 1)
+            account = account._replace(interrupted=account.interrupted - 1)
         self._accounts[account.stream] = account
 
     def open(self, progress: ReaderProgress) -> Resume:
@@ -150,7 +153,7 @@ class SqliteLedger:
             self._replaced.add((account.stream, account.reader))
             if progress.live:
                 account = self._next_reader(account)
-            account = replace(account, reader=progress.incarnation)
+            account = account._replace(reader=progress.incarnation)
         account = account.counted(progress.counts)
         self._accounts[account.stream] = account
         done = self._done(account)
@@ -164,7 +167,7 @@ class SqliteLedger:
             return
         if progress.status is SourceStatus.STOPPED and account.reader == progress.incarnation:
             self._replaced.add((account.stream, account.reader))
-            account = replace(account, reader="")
+            account = account._replace(reader="")
         self._accounts[account.stream] = account.counted(progress.counts)
 
     def meet(self, progress: UplinkProgress) -> bool:
@@ -179,7 +182,7 @@ class SqliteLedger:
         for seq in sorted(lost):
             reason = "it waited in the memory of an uplink that was started again"
             self._write(sql.INTERRUPT, (INTERRUPTED, reason, account.stream, seq))
-        account = replace(account, uplink=progress.incarnation)
+        account = account._replace(uplink=progress.incarnation)
         self._accounts[account.stream] = account.plus(INTERRUPTED, number=len(lost))
         return True
 
@@ -248,7 +251,7 @@ class SqliteLedger:
         self._check_there()
         changed = [account for name, account in self._accounts.items() if self._committed.get(name) is not account]
         for account in changed:
-            self._write(sql.PUT_ACCOUNT, {name: getattr(account, name) for name in COLUMNS})
+            self._write(sql.PUT_ACCOUNT, account)
         with translated(self.path):
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
@@ -292,7 +295,7 @@ class SqliteLedger:
     def _met(self, progress: ReaderProgress) -> Account | None:
         account = self._account(progress.stream)
         if not account.fingerprint:
-            return replace(account, fingerprint=progress.fingerprint, source=progress.source, live=int(progress.live))
+            return account._replace(fingerprint=progress.fingerprint, source=progress.source, live=int(progress.live))
         same = account.fingerprint == progress.fingerprint and account.live == progress.live
         return account if same else None
 
@@ -303,8 +306,9 @@ class SqliteLedger:
         beyond what is: a result with such a number may be public, and a hard example in the outbox. They are left out.
         """
         with_row = account.ended - account.lost + len(self._open(account.stream))
-        newest = self._one("SELECT max(seq) FROM frames WHERE stream = ?", account.stream) or 0
-        last_seq = max(account.last_seq, account.position, newest) + (SEQ_AHEAD if account.reader else 0)
+        last_seq = max(account.last_seq, account.position, self._newest_of(account.stream)) + (
+            SEQ_AHEAD if account.reader else 0
+        )
         return account.begun(last_seq, lost=max(0, account.admitted - with_row))
 
     def _done(self, account: Account) -> tuple[tuple[int, int], ...]:
@@ -339,12 +343,15 @@ class SqliteLedger:
             row = self._connection.execute(sql.KEPT, (frame.stream, frame.seq)).fetchone()
         return row[1] if row else None
 
-    def _one(self, query: str, stream: str) -> int | None:
-        with translated(self.path):
-            row: tuple[int | None] = self._connection.execute(query, (stream,)).fetchone()
-        return row[0]
+    def _newest_of(self, stream: str) -> int:
+        """No row of a stream has a higher number; most frames are newer than all that are here, and need no look."""
+        if stream not in self._newest:
+            with translated(self.path):
+                row = self._connection.execute("SELECT max(seq) FROM frames WHERE stream = ?", (stream,)).fetchone()
+            self._newest[stream] = row[0] or 0
+        return self._newest[stream]
 
-    def _write(self, statement: str, values: tuple[object, ...] | dict[str, object]) -> list[tuple[int]]:
+    def _write(self, statement: str, values: tuple[object, ...]) -> list[tuple[int]]:
         with translated(self.path):
             if not self._connection.in_transaction:
                 self._connection.execute("BEGIN IMMEDIATE")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.gain import Found, Gain
 from pipeline.model import Counts
 from stages.gain import gain_of
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """One row of ``streams``: see ``stages.ledger_schema``."""
+class Account(NamedTuple):
+    """One row of ``streams``: see ``stages.ledger_schema``.
+
+    A tuple, since it changes with every frame: ``dataclasses.replace`` takes ten times as long over so many fields.
+    """
 
     stream: str
     fingerprint: str = ""
@@ -68,7 +69,7 @@ class Account:
         if counts.read <= self.counts.read:
             return self
         read, admitted = counts.read + self.found, counts.admitted + self.found
-        return replace(self, read=read, skipped=counts.skipped, dropped=counts.dropped, admitted=admitted)
+        return self._replace(read=read, skipped=counts.skipped, dropped=counts.dropped, admitted=admitted)
 
     def overtaken(self) -> Account:
         """With a frame of an earlier reader that arrives when the next one has begun.
@@ -76,8 +77,8 @@ class Account:
         It was given up, or died with the reader's last counts.
         """
         if self.lost:
-            return replace(self, lost=self.lost - 1, interrupted=self.interrupted - 1)
-        return replace(self, read=self.read + 1, admitted=self.admitted + 1, found=self.found + 1)
+            return self._replace(lost=self.lost - 1, interrupted=self.interrupted - 1)
+        return self._replace(read=self.read + 1, admitted=self.admitted + 1, found=self.found + 1)
 
     def begun(self, last_seq: int, lost: int) -> Account:
         """With a new reader of a camera, which numbers its frames from ``last_seq`` + 1.
@@ -88,22 +89,22 @@ class Account:
         """
         interrupted = self.interrupted - self.lost + lost
         ahead = last_seq - self.read
-        return replace(self, lost=lost, interrupted=interrupted, last_seq=last_seq, ahead=ahead, found=0)
+        return self._replace(lost=lost, interrupted=interrupted, last_seq=last_seq, ahead=ahead, found=0)
 
     def plus(self, ending: str, upload_bytes: int = 0, number: int = 1) -> Account:
         """With ``number`` more frames that ended so."""
         counted = {ending: getattr(self, ending) + number}
-        return replace(self, upload_bytes=self.upload_bytes + upload_bytes, **counted)
+        return self._replace(upload_bytes=self.upload_bytes + upload_bytes, **counted)
 
     def judged(self, *, hard: bool) -> Account:
         """With one more frame that a miner found hard or easy."""
-        return replace(self, hard_frames=self.hard_frames + hard, easy_frames=self.easy_frames + (not hard))
+        return self._replace(hard_frames=self.hard_frames + hard, easy_frames=self.easy_frames + (not hard))
 
     def compared(self, *, hard: bool, came: int, went: int) -> Account:
         """With one more frame that the cloud has answered, adding and removing so many boxes."""
         which = "hard" if hard else "easy"
         found = {"answered": 1, "missed": int(came > 0), "corrected": int(came + went > 0)}
-        return replace(self, **{f"{which}_{name}": getattr(self, f"{which}_{name}") + n for name, n in found.items()})
+        return self._replace(**{f"{which}_{name}": getattr(self, f"{which}_{name}") + n for name, n in found.items()})
 
     @property
     def gain(self) -> Gain:
@@ -113,7 +114,7 @@ class Account:
 
     def holding(self, size_bytes: int, removed: int = 0) -> Account:
         """With so many bytes of pictures more, and so many frames whose pictures were removed."""
-        return replace(self, kept_bytes=self.kept_bytes + size_bytes, removed=self.removed + removed)
+        return self._replace(kept_bytes=self.kept_bytes + size_bytes, removed=self.removed + removed)
 
 
-COLUMNS: Final = tuple(field.name for field in fields(Account))
+COLUMNS: Final = Account._fields

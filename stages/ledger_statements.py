@@ -7,8 +7,8 @@ from typing import Final
 from stages.ledger_account import COLUMNS
 
 PUT_ACCOUNT: Final = (
-    f"INSERT INTO streams ({', '.join(COLUMNS)}) VALUES ({', '.join(f':{name}' for name in COLUMNS)}) "  # noqa: S608 - constants
-    f"ON CONFLICT (stream) DO UPDATE SET {', '.join(f'{name} = :{name}' for name in COLUMNS[1:])}"
+    f"INSERT INTO streams ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "  # noqa: S608 - constants
+    f"ON CONFLICT (stream) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in COLUMNS[1:])}"
 )
 ADD: Final = f"""INSERT INTO frames (
     stream, seq, ordinal, revision, ending, reason, hard, miner, score, threshold, verdict, audited,

@@ -111,9 +111,13 @@ class FolderOutputs:
             image, result.detections, self._quality, encoded=result.verdict.sent, caption=self._caption(result)
         )
         if not result.verdict.sent:
-            return Written(("all",), self._publish({to.all / name: drawn}))
+            return Written(("all",), self._publish({f"{to.all}/{name}": drawn}))
         size_bytes = self._publish(
-            {to.dataset / name: _jpeg(image), to.hard_edge / name: drawn, to.all / name: to.hard_edge / name}
+            {
+                f"{to.dataset}/{name}": _jpeg(image),
+                f"{to.hard_edge}/{name}": drawn,
+                f"{to.all}/{name}": to.hard_edge / name,
+            }
         )
         return Written(("all", "hard_edge", "dataset"), size_bytes)
 
@@ -138,9 +142,9 @@ class FolderOutputs:
         )
         size_bytes = self._publish(
             {
-                to.dataset / f"{result.id.seq}.txt": labels.encode(),
-                to.hard_cloud / name: drawn,
-                to.all / name: to.hard_cloud / name,
+                f"{to.dataset}/{result.id.seq}.txt": labels.encode(),
+                f"{to.hard_cloud}/{name}": drawn,
+                f"{to.all}/{name}": to.hard_cloud / name,
             }
         )
         return Written(("all", "hard_cloud", "labels"), size_bytes)
@@ -163,7 +167,7 @@ class FolderOutputs:
         """The path of a frame's file in each of the folders ``files``; ``labels`` lies in ``dataset``."""
         to = self._to(frame)
         return {
-            name: str(to.dataset / f"{frame.seq}.txt" if name == "labels" else getattr(to, name) / f"{frame.seq}.jpeg")
+            name: f"{to.dataset}/{frame.seq}.txt" if name == "labels" else f"{getattr(to, name)}/{frame.seq}.jpeg"
             for name in files
         }
 
@@ -189,15 +193,15 @@ class FolderOutputs:
         known = self._classes[dataset]
         new = tuple(name for name in detections.names if name not in known)
         if new:
-            self._publish({path: _lines(known + new)})
+            self._publish({str(path): _lines(known + new)})
             self._classes[dataset] = known + new
         return self._classes[dataset]
 
-    def _publish(self, files: Mapping[Path, bytes | Path]) -> int:
+    def _publish(self, files: Mapping[str, bytes | Path]) -> int:
         try:
             return publish(files)
         except FolderGoneError:
-            for folder in {path.parent for path in files}:
+            for folder in {Path(path).parent for path in files}:
                 self._restore(folder)
             return publish(files)
 
@@ -206,7 +210,7 @@ class FolderOutputs:
         self._there.restore(folder)
         path = folder / "classes.txt"
         if folder in self._classes and not path.exists():
-            publish({path: _lines(self._classes[folder])})
+            publish({str(path): _lines(self._classes[folder])})
 
 
 def _lines(names: tuple[str, ...]) -> bytes:

@@ -79,7 +79,7 @@ class SqliteOutbox:
         }
         try:
             if new:
-                publish({file: image.jpeg for file, image in new.items()}, durable=True)
+                publish({str(file): image.jpeg for file, image in new.items()}, durable=True)
             with translated(self._path, "outbox"):
                 places = self._transact(changes)
         except StorageError:

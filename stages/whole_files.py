@@ -33,12 +33,12 @@ class FolderGoneError(StorageError):
     """The folder of a file is not there."""
 
 
-def publish(files: Mapping[Path, bytes | Path], *, durable: bool = False) -> int:
+def publish(files: Mapping[str, bytes | Path], *, durable: bool = False) -> int:
     """Write files, each from bytes or as another name of a file; all are written before one appears.
 
     Args:
-        files: what each path is to hold. A path in place of bytes is that of a file of the same call, or of one that
-            is there.
+        files: what each path is to hold; plain strings, since this runs for every picture and pathlib takes its time.
+            A ``Path`` in place of bytes is that of a file of the same call, or of one that is there.
         durable: survive a power cut. What was written is synced before it appears, and so are the names before this
             returns; that costs a sync for each file and one for each folder.
 
@@ -49,24 +49,25 @@ def publish(files: Mapping[Path, bytes | Path], *, durable: bool = False) -> int
         FolderGoneError: a folder is not there.
         StorageError: one cannot be written; the temporary files are gone again.
     """
-    parts = {path: path.with_name(f".{path.name}.part") for path in files}
+    parts = {path: _part_of(path) for path in files}
     path = next(iter(files))
     size_bytes = 0
     try:
         for path, content in files.items():
             if isinstance(content, Path):
-                _link(parts.get(content, content), parts[path])
-                size_bytes += 0 if content in parts else _blocks_bytes(parts[path].stat().st_size)
+                file = os.fspath(content)
+                _link(parts.get(file, file), parts[path])
+                size_bytes += 0 if file in parts else _blocks_bytes(os.stat(parts[path]).st_size)
             else:
                 _write(parts[path], content, durable=durable)
                 size_bytes += _blocks_bytes(len(content))
         for path, part in parts.items():
-            os.replace(part, path)  # noqa: PTH105 - this runs for every picture, and pathlib takes its time
+            os.replace(part, path)
             if isinstance(files[path], Path):
                 _forget(part)  # two names of one file stay where they are (rename(2)), as when this is done again
         if durable:
-            for path in {file.parent: file for file in files}.values():
-                _sync_folder(path.parent)
+            for folder in {os.path.dirname(file) for file in files}:
+                _sync_folder(folder)
     except OSError as error:
         for part in parts.values():
             _forget(part)
@@ -76,11 +77,16 @@ def publish(files: Mapping[Path, bytes | Path], *, durable: bool = False) -> int
     return size_bytes
 
 
+def _part_of(path: str) -> str:
+    folder, name = os.path.split(path)
+    return f"{folder}/.{name}.part"
+
+
 def _blocks_bytes(size_bytes: int) -> int:
     return -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
 
 
-def _write(path: Path, content: bytes, *, durable: bool) -> None:
+def _write(path: str, content: bytes, *, durable: bool) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
         rest = memoryview(content)
@@ -104,7 +110,7 @@ def make_folder(path: Path) -> None:
         _sync_folder(folder.parent)
 
 
-def _sync_folder(path: Path) -> None:
+def _sync_folder(path: str | Path) -> None:
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
@@ -112,8 +118,9 @@ def _sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def _link(file: Path, name: Path) -> None:
-    name.unlink(missing_ok=True)
+def _link(file: str, name: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name)
     try:
         os.link(file, name)
     except OSError as error:
@@ -122,13 +129,13 @@ def _link(file: Path, name: Path) -> None:
         shutil.copyfile(file, name)
 
 
-def _forget(part: Path) -> None:
+def _forget(part: str) -> None:
     # A disk that fails may refuse this too; then the next start removes it.
     with contextlib.suppress(OSError):
-        part.unlink(missing_ok=True)
+        os.unlink(part)
 
 
-def storage_error(path: Path, error: OSError) -> StorageError:
+def storage_error(path: str | Path, error: OSError) -> StorageError:
     """What ``error`` means for who asked to store ``path``, and what is to be done."""
     remedy = _REMEDIES.get(error.errno or 0, "see to its disk")
     return StorageError(f"{path} cannot be stored: {error.strerror or error}; {remedy}")

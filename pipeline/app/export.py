@@ -140,10 +140,10 @@ def _pictures(
         if wanted.form is Format.YOLO:
             (root / "labels" / part).mkdir(parents=True)
     for part, sample in parts:
-        files: dict[Path, bytes | Path] = {wanted.folder(root, part) / sample.name: sample.picture}
+        files: dict[str, bytes | Path] = {f"{wanted.folder(root, part)}/{sample.name}": sample.picture}
         if wanted.form is Format.YOLO:
             text = yolo_labels(sample.labels, tuple(names), sample.width, sample.height)
-            files[root / "labels" / part / f"{Path(sample.name).stem}.txt"] = text.encode()
+            files[f"{root}/labels/{part}/{Path(sample.name).stem}.txt"] = text.encode()
         try:
             publish(files)
         except FolderGoneError:
@@ -167,7 +167,7 @@ def _write_texts(root: Path, wanted: Export, names: Sequence[str], parts: Sequen
         for part in there:
             samples = [sample for other, sample in parts if other is part]
             texts[root / "annotations" / f"instances_{part}.json"] = coco(samples, names)
-    publish({path: text.encode() for path, text in texts.items()})
+    publish({str(path): text.encode() for path, text in texts.items()})
 
 
 def _say(

@@ -200,11 +200,11 @@ class Disk:
         own = {"open": self.open, "write": self.write, "fsync": self.fsync, "replace": self.replace}
         return SimpleNamespace(**(names | own))
 
-    def open(self, path: Path, flags: int, mode: int = 0o777) -> int:
+    def open(self, path: str | Path, flags: int, mode: int = 0o777) -> int:
         number = os.open(path, flags, mode)
         self._open[number] = None
-        if not path.is_dir():
-            self._open[number] = self.names[path.name] = Inode()
+        if not Path(path).is_dir():
+            self._open[number] = self.names[Path(path).name] = Inode()
         self.cut()
         return number
 
@@ -224,9 +224,9 @@ class Disk:
             inode.synced = inode.content
         self.cut()
 
-    def replace(self, source: Path, target: Path) -> None:
-        source.replace(target)
-        self.names[target.name] = self.names.pop(source.name)
+    def replace(self, source: str, target: str) -> None:
+        Path(source).replace(target)
+        self.names[Path(target).name] = self.names.pop(Path(source).name)
         self.cut()
 
     def unlink(self, path: Path) -> None:

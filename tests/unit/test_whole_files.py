@@ -12,6 +12,6 @@ def test_a_file_that_is_linked_again_leaves_nothing_behind(tmp_path: Path) -> No
     file = tmp_path / "outbox" / "3.jpeg"
     file.write_bytes(b"picture")
     for _ in range(2):
-        publish({tmp_path / "3.jpeg": file, tmp_path / "all.jpeg": b"drawn"})
+        publish({f"{tmp_path}/3.jpeg": file, f"{tmp_path}/all.jpeg": b"drawn"})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["3.jpeg", "all.jpeg", "outbox"]
     assert (tmp_path / "3.jpeg").samefile(file)

@@ -144,7 +144,7 @@ def _write(file: Path, seen: Seen) -> None:
     np.savez_compressed(packed, allow_pickle=False, **columns)
     try:
         make_folder(file.parent)
-        publish({file: packed.getvalue()})
+        publish({str(file): packed.getvalue()})
     except (OSError, StorageError) as error:
         raise ConfigError("--cache", f"{file.parent} takes nothing ({error}); name another folder") from error
 
