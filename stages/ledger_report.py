@@ -20,8 +20,7 @@ from stages.ledger_schema import decode_boxes, translated
 
 _FRAMES: Final = """SELECT seq, media_s, width, height, hard, verdict, ending, reason, edge_boxes, cloud_boxes,
     edge_files, cloud_files, removed_ns IS NOT NULL, audited, captured_ns,
-    edge_model <> '' FROM frames WHERE stream = ? ORDER BY seq"""
-
+    edge_model <> '' FROM frames WHERE stream = ? AND (NOT ? OR came + went > 0) ORDER BY seq"""
 
 _FOUND: Final = """SELECT count(*), count(came), count(*) FILTER (WHERE came > 0),
     count(*) FILTER (WHERE came + went > 0)
@@ -109,10 +108,12 @@ def read_report(path: Path) -> dict[str, StreamReport]:
         return {row[0]: _stream_report(connection, row) for row in rows}
 
 
-def read_frames(path: Path, stream: str) -> Iterator[FrameRow]:
-    """The frames of a stream, in the order of ``seq``; errors as of ``read_report``."""
+def read_frames(path: Path, stream: str, *, corrected: bool = False) -> Iterator[FrameRow]:
+    """The frames of a stream, or those that the cloud ``corrected``, in the order of ``seq``; errors as of
+    ``read_report``.
+    """
     with _reading(path) as connection:
-        for row in connection.execute(_FRAMES, (stream,)):
+        for row in connection.execute(_FRAMES, (stream, corrected)):
             (
                 seq,
                 media_s,
@@ -135,6 +136,30 @@ def read_frames(path: Path, stream: str) -> Iterator[FrameRow]:
             have = frozenset(name for text in files if text and not removed for name in text.split(","))
             about = (seq, media_s, width, height, bool(hard), verdict, ending, reason)
             yield FrameRow(stream, *about, edge, joint, have, bool(removed), bool(audited), captured_ns, bool(seen))
+
+
+def read_media_s(path: Path, stream: str) -> list[float]:
+    """When in their source the frames lie whose pictures were not removed, seconds; errors as of ``read_report``."""
+    query = "SELECT media_s FROM frames WHERE stream = ? AND removed_ns IS NULL ORDER BY seq"
+    with _reading(path) as connection:
+        return [media_s for (media_s,) in connection.execute(query, (stream,))]
+
+
+def read_ending(path: Path, stream: str, ending: str) -> tuple[int, int, str]:
+    """How many frames of a stream ended so, the ``seq`` of the first, and why; errors as of ``read_report``."""
+    # Of the bare column, SQLite takes the row with the minimum.
+    query = "SELECT count(*), coalesce(min(seq), 0), coalesce(reason, '') FROM frames WHERE stream = ? AND ending = ?"
+    with _reading(path) as connection:
+        count, seq, reason = connection.execute(query, (stream, ending)).fetchone()
+        return count, seq, reason
+
+
+def read_newest(path: Path) -> dict[str, int | None]:
+    """Every stream in the ledger, and its newest frame that has pictures, if any; errors as of ``read_report``."""
+    query = """SELECT stream, (SELECT seq FROM frames WHERE frames.stream = streams.stream AND removed_ns IS NULL
+        AND edge_files <> '' ORDER BY seq DESC LIMIT 1) FROM streams ORDER BY stream"""
+    with _reading(path) as connection:
+        return dict(connection.execute(query).fetchall())
 
 
 def read_rows(path: Path, table: str, order: str) -> Iterator[dict[str, object]]:

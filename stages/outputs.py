@@ -63,20 +63,6 @@ class OutputFolders:
         return OutputFolders(*(path / stream for path in self))
 
 
-def layout(streams: Iterable[str], out: Path, named: OutputFolders | None = None) -> dict[str, OutputFolders]:
-    """The folders of each stream: ``out/all`` and so on, or ``out/{stream}/all`` where there are several streams.
-
-    Args:
-        streams: their names.
-        out: the folder of ``--out``.
-        named: folders that were named one by one, as for Sedna, in place of those in ``out``.
-    """
-    names = tuple(streams)
-    if named is None:
-        return {name: OutputFolders.under(out / name if len(names) > 1 else out) for name in names}
-    return {name: named.of(name) if len(names) > 1 else named for name in names}
-
-
 class FolderOutputs:
     """An ``OutputStore`` in folders.
 
@@ -90,7 +76,7 @@ class FolderOutputs:
         """Make the folders, and remove what a process that was killed left half-written.
 
         Args:
-            folders: by stream; see ``layout``.
+            folders: by stream.
             quality: of the pictures that are drawn on, 1 to 100.
             explain: whether the verdict is written on them.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 
@@ -17,10 +17,11 @@ from broker.mqtt import MqttLink
 from pipeline.app.drill_compare import differences
 from pipeline.app.drill_moves import Moves
 from pipeline.app.drill_turns import Turns, Victim
+from pipeline.app.interrupts import INTERRUPTED, Interrupts
 from pipeline.app.parts import broker_address, sampling
 from pipeline.app.places import Places
 from pipeline.app.replay import Played, check_report, checked, play, remove_earlier
-from pipeline.app.replay_run import INTERRUPTED, Options, ReplayRun
+from pipeline.app.replay_run import Options, ReplayRun
 from pipeline.config import Config
 from pipeline.duration import Duration
 from pipeline.errors import ConfigError
@@ -75,16 +76,16 @@ def drill(config: Config, drill: Drill, console: Console) -> int:
         check_report(drill.report)
     configs = {name: apart(config, name) for name in (_UNDISTURBED, _DRILLED)}
     for each in configs.values():
-        remove_earlier(each, Places.of(each))
-    run = partial(play, options=Options(workers=drill.workers), lengths=lengths, console=console)
+        remove_earlier(each)
+    run = partial(_played, options=Options(workers=drill.workers), lengths=lengths, console=console)
     console.print(f"{_UNDISTURBED}: the reference", highlight=False)
-    reference = run(configs[_UNDISTURBED], places=Places.of(configs[_UNDISTURBED]))
+    reference = run(configs[_UNDISTURBED])
     if reference.interrupted:
         return INTERRUPTED
     kills = Kills(drill, console)
     console.print(f"{_DRILLED}: kill -9 every {drill.every_s:g} s: {', then '.join(drill.kinds)}", highlight=False)
     begun_s = time.monotonic()
-    drilled = run(configs[_DRILLED], places=Places.of(configs[_DRILLED]), disturbing=kills.during)
+    drilled = run(configs[_DRILLED], disturbing=kills.during)
     if drilled.interrupted:
         return INTERRUPTED
     took_s = time.monotonic() - begun_s
@@ -94,6 +95,11 @@ def drill(config: Config, drill: Drill, console: Console) -> int:
     if drill.report:
         outcome.write(drill.report, {_UNDISTURBED: reference, _DRILLED: drilled})
     return 0 if outcome.passed else 1
+
+
+def _played(config: Config, **how: Any) -> Played:
+    with Interrupts().heeded() as interrupts:
+        return play(config, places=Places.of(config), interrupts=interrupts, **how)
 
 
 @dataclass(frozen=True, slots=True)

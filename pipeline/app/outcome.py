@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from heapq import nlargest
 from operator import attrgetter
 from typing import Final
@@ -11,29 +12,43 @@ from typing import Final
 from rich.console import Console
 
 from pipeline.app.places import Places
+from pipeline.app.progress import FrameProgress
 from pipeline.model import Ending
 from stages.compare import corrections, write_compare
-from stages.ledger_report import FrameRow, read_frames
+from stages.ledger_report import read_ending, read_frames, read_media_s
 
 SHOWN_CORRECTIONS: Final = 5
 SHOWN_BOXES: Final = 4
 
 
-def make_compare_videos(places: Places, console: Console) -> bool:
-    """Make the side-by-side videos; return False where somebody pressed Ctrl-C meanwhile."""
-    try:
-        with console.status("making the compare video"):
-            for stream in places.pictures:
-                rate = _rate([row.media_s for row in _shown(places, stream)])
-                write_compare(_shown(places, stream), places.pictures[stream], places.compare(stream), rate)
-    except KeyboardInterrupt:
-        return False
-    return True
+def make_compare_videos(
+    places: Places, streams: Iterable[str], stopped: Callable[[], bool], console: Console
+) -> Iterator[str]:
+    """Make the side-by-side videos of some streams, and give the name of each one whose video is made.
 
+    Args:
+        places: where ledger, pictures and videos are.
+        streams: whose.
+        stopped: asked before each frame whether somebody wants an end.
+        console: where to show how far it is.
 
-def _shown(places: Places, stream: str) -> Iterator[FrameRow]:
-    """The frames but for those whose pictures were not to be kept."""
-    return (row for row in read_frames(places.ledger, stream) if not row.removed)
+    Raises:
+        KeyboardInterrupt: somebody wants an end; the video that was begun is gone without a trace.
+        StorageError: the disk takes no more.
+    """
+    times_s = {stream: read_media_s(places.ledger, stream) for stream in streams}
+    with FrameProgress(console, {stream: len(its) for stream, its in times_s.items()}) as progress:
+
+        def done(stream: str, frames: int) -> None:
+            if stopped():
+                raise KeyboardInterrupt
+            progress.update(stream, frames, "in the compare video")
+
+        for stream, its in times_s.items():
+            rows = (row for row in read_frames(places.ledger, stream) if not row.removed)
+            video = places.compare(stream)
+            write_compare(rows, places.pictures[stream], video, _rate(its), progress=partial(done, stream))
+            yield stream
 
 
 def _rate(media_s: Sequence[float]) -> float:
@@ -51,9 +66,10 @@ def say_what_became(places: Places, console: Console) -> None:
         for correction in sorted(nlargest(SHOWN_CORRECTIONS, found, key=attrgetter("score")), key=attrgetter("seq")):
             console.print(f"  frame {correction.seq}: {correction.words}", highlight=False, soft_wrap=True)
         for ending in (Ending.FAILED, Ending.EXPIRED):
-            if rows := [row for row in read_frames(places.ledger, stream) if row.ending == ending]:
-                console.print(f"{stream}: {len(rows)} frames {ending}", highlight=False)
-                console.print(f"  frame {rows[0].seq}: {rows[0].reason}", highlight=False, soft_wrap=True)
+            frames, seq, reason = read_ending(places.ledger, stream, ending)
+            if frames:
+                console.print(f"{stream}: {frames} frames {ending}", highlight=False)
+                console.print(f"  frame {seq}: {reason}", highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +87,7 @@ class Correction:
 
 
 def _corrections(places: Places, stream: str) -> Iterator[Correction]:
-    for row in read_frames(places.ledger, stream):
+    for row in read_frames(places.ledger, stream, corrected=True):
         added, removed = corrections(row)
         boxes = [("+", row.joint, i) for i in added] + [("-", row.edge, i) for i in removed]
         surest = sorted(boxes, key=lambda box: -box[1].scores[box[2]])

@@ -1,4 +1,4 @@
-"""How far a replay is: a bar on a terminal, a line now and then elsewhere."""
+"""How far a replay, or its compare video, is: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipeline.messages import State
 LINE_S: Final = 5.0
 
 
-class ReplayProgress:
-    """Shows the states of the streams; a context manager."""
+class FrameProgress:
+    """Shows how many frames of each stream are done; a context manager."""
 
     def __init__(self, console: Console, lengths: Mapping[str, int | None]) -> None:
-        """Show it on ``console``; ``lengths`` are the source frames of each stream, where they are known."""
+        """Show it on ``console``; ``lengths`` are the frames of each stream, where they are known."""
         self._console = console
         self._lengths = lengths
         self._lines = dict.fromkeys(lengths, "")
@@ -49,12 +49,22 @@ class ReplayProgress:
         self._bar.stop()
 
     def show(self, states: Iterable[State]) -> None:
-        """Show the newest states."""
+        """Show the newest states of a replay; done is what was read."""
         for state in list(states):
             if state.stream in self._tasks:
-                self._bar.update(self._tasks[state.stream], completed=state.tally.read, text=_text(state))
-                total = self._lengths[state.stream]
-                self._lines[state.stream] = f"{state.stream}: {state.tally.read}/{total or '?'} frames, {_text(state)}"
+                self._set(state.stream, state.tally.read, _text(state))
+        self._say_lines()
+
+    def update(self, stream: str, done: int, text: str) -> None:
+        """Show that so many frames of a stream are done, and what of."""
+        self._set(stream, done, text)
+        self._say_lines()
+
+    def _set(self, stream: str, done: int, text: str) -> None:
+        self._bar.update(self._tasks[stream], completed=done, text=text)
+        self._lines[stream] = f"{stream}: {done}/{self._lengths[stream] or '?'} frames, {text}"
+
+    def _say_lines(self) -> None:
         if not self._console.is_terminal and time.monotonic() >= self._line_at_s:
             self._line_at_s = time.monotonic() + LINE_S
             for line in filter(None, self._lines.values()):

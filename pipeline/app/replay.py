@@ -13,14 +13,16 @@ from pathlib import Path
 from rich.console import Console
 
 from broker.mosquitto import PrivateMosquitto
+from pipeline.app.finished import Finished
+from pipeline.app.interrupts import INTERRUPTED, Interrupts
 from pipeline.app.outcome import make_compare_videos, say_what_became
 from pipeline.app.parts import miner_of, sampling
 from pipeline.app.places import Places
-from pipeline.app.replay_run import INTERRUPTED, Options, ReplayRun
-from pipeline.app.report import Report
+from pipeline.app.replay_run import Options, ReplayRun
+from pipeline.app.report import Report, Run
 from pipeline.config import Config
-from pipeline.errors import ConfigError, SourceError, StorageError, TandemError
-from stages.ledger_report import read_report
+from pipeline.errors import ConfigError, SourceError, TandemError
+from stages.ledger_report import read_report, span_s
 from stages.outputs import remove_outputs
 from stages.sources.address import parse_source
 from stages.sources.factory import check_source, make_source
@@ -41,24 +43,54 @@ def replay(config: Config, options: Options, console: Console) -> int:
     lengths = checked(config)
     if options.report:
         check_report(options.report)
-    places = Places.of(config)
     if options.fresh:
-        remove_earlier(config, places)
-    played = play(config, options, places, lengths, console)
-    if played.report is None:
-        return INTERRUPTED
-    interrupted, unmade = played.interrupted, None
+        remove_earlier(config)
+    places = Places.of(config)
+    with Interrupts().heeded() as interrupts:
+        finished: Finished | None
+        earlier = Finished.read(config, places)
+        if earlier is not None:
+            console.print("finished before: nothing is left to do; --fresh begins anew", highlight=False)
+            finished, report, interrupted = *earlier, False
+        else:
+            played = play(config, options, places, lengths, console, interrupts=interrupts)
+            if played.report is None:
+                return INTERRUPTED
+            report, interrupted = played.report, played.interrupted
+            finished = None if interrupted else Finished.of(config, report)
+        say_what_became(places, console)
+        report.show(console)
+        if options.report:
+            report.write(options.report)
+        if finished and earlier is None:
+            finished.keep(places.finished)
+        # Last, since it takes its time.
+        if config.sink.compare:
+            interrupted |= not _compared(report, finished, interrupts, int(interrupted), console)
+            if options.report:
+                report.write(options.report)  # now it names them
+    return _verdict(report, console, interrupted=interrupted)
+
+
+def _compared(report: Report, finished: Finished | None, interrupts: Interrupts, before: int, console: Console) -> bool:
+    """Make the compare videos that are missing; whether it was not interrupted more often than ``before``."""
+    places = report.places
+    there = [name for name in finished.compared if places.compare(name).exists()] if finished else []
+    missing = [name for name in places.pictures if name not in there]
+    if missing:
+        again = " again" if before else ""
+        console.print(f"making the compare video; Ctrl-C{again} leaves it out", highlight=False)
     try:
-        interrupted |= config.sink.compare and not make_compare_videos(places, console)
-    except StorageError as error:  # the report comes first
-        unmade = error
-    say_what_became(places, console)
-    played.report.show(console)
-    if options.report:
-        played.report.write(options.report)
-    if unmade and not interrupted:
-        raise unmade
-    return _verdict(played.report, console, interrupted=interrupted)
+        for stream in make_compare_videos(places, missing, lambda: interrupts.count > before, console):
+            finished = finished and finished.with_video_of(stream)
+            if finished:
+                finished.keep(places.finished)
+    except KeyboardInterrupt:
+        return False
+    for stream in places.pictures:
+        if (video := places.compare(stream)).exists():
+            console.print(f"outputs   {stream} compare: {video}", highlight=False, soft_wrap=True)
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +119,7 @@ def play(
     lengths: Mapping[str, int | None],
     console: Console,
     *,
+    interrupts: Interrupts,
     disturbing: Disturbing = lambda _: contextlib.nullcontext(lambda: None),
 ) -> Played:
     """Run the config's streams to their end, over a private broker unless the options say otherwise."""
@@ -97,15 +130,17 @@ def play(
             broker = stack.enter_context(PrivateMosquitto(options.private_port))
             config = config.model_copy(update={"broker": config.broker.model_copy(update={"url": broker.url})})
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tandem-")))
-        run = stack.enter_context(ReplayRun(config, options, places, folder, console, broker=broker).started())
+        run = stack.enter_context(
+            ReplayRun(config, options, places, folder, console, broker=broker, interrupts=interrupts).started()
+        )
         with disturbing(run) as disturb:
             run.play(lengths, disturb)
         run.stop()
         cpu_s = run.cpu_s() | ({"broker": broker.cpu_s} if broker else {})
     report = None
     if places.ledger.exists():
-        peak = run.peak_rss_bytes()
-        report = Report.read(places, run.began_ns, cpu_s=cpu_s, peak_rss_bytes=peak, models=run.models())
+        spent = Run(*span_s(places.ledger, run.began_ns), cpu_s, run.peak_rss_bytes(), run.models())
+        report = Report.read(places, spent)
     return Played(report, run.interrupted, tuple(run.mended))
 
 
@@ -140,15 +175,17 @@ def check_report(path: Path) -> None:
         raise ConfigError("--report", f"{path} cannot be written ({wrong}): name another file")
 
 
-def remove_earlier(config: Config, places: Places) -> None:
+def remove_earlier(config: Config) -> None:
     """Remove what an earlier run wrote, whatever its streams were."""
-    runs = [places]
+    runs = [Places.of(config)]
     with contextlib.suppress(TandemError):  # a ledger that is missing or damaged names no streams
-        names = read_report(places.ledger)
+        names = read_report(runs[0].ledger)
         runs.append(Places.of(config.model_copy(update={"streams": dict.fromkeys(names)})))
     compare = [run.compare(stream) for run in runs for stream in run.pictures]
+    places = runs[0]
     remove_outbox(places.outbox)
-    remove_outputs((folders for run in runs for folders in run.pictures.values()), places.ledger, compare)
+    folders = (folders for run in runs for folders in run.pictures.values())
+    remove_outputs(folders, places.ledger, [*compare, places.finished])
 
 
 def _make(places: Places) -> None:

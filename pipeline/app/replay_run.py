@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 from rich.console import Console
@@ -17,9 +15,10 @@ from rich.console import Console
 from broker.mosquitto import PrivateMosquitto
 from broker.mqtt import MqttLink
 from pipeline.app.children import Child
+from pipeline.app.interrupts import Interrupts, uninterrupted
 from pipeline.app.parts import EDGE, broker_address
 from pipeline.app.places import Places
-from pipeline.app.progress import ReplayProgress
+from pipeline.app.progress import FrameProgress
 from pipeline.app.watch import Watch
 from pipeline.config import Config, HttpConfig, validated
 from pipeline.errors import ConfigError, TandemError
@@ -41,9 +40,6 @@ REPEATED_S: Final = 2.5
 
 DRAIN_S: Final = 15.0
 WORKER_STOP_S: Final = 5.0
-
-INTERRUPTED: Final = 130
-"""The exit code after Ctrl-C."""
 
 BROKER: Final = "broker"
 """What the private broker is called among the processes of a replay."""
@@ -98,6 +94,7 @@ class ReplayRun:
         console: Console,
         *,
         broker: PrivateMosquitto | None,
+        interrupts: Interrupts,
     ) -> None:
         self.config = config
         self.mended: list[str] = []
@@ -111,7 +108,7 @@ class ReplayRun:
         self._workers: dict[str, Child] = {}
         self._edge: dict[str, Child] = {}
         self._spent_s: dict[str, float] = {}
-        self._interrupts = 0
+        self._interrupts = interrupts
         self.began_ns = time.time_ns()
         address = broker_address(config)
         self._link = MqttLink(address, name_from(f"replay-{folder.name}"))
@@ -120,7 +117,6 @@ class ReplayRun:
     @contextlib.contextmanager
     def started(self) -> Iterator[ReplayRun]:
         """Connect and start every process; whatever happens, none of them stays behind."""
-        before = {number: signal.signal(number, self._asked) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             self._connect()
             self._refuse_another()
@@ -135,18 +131,15 @@ class ReplayRun:
                 self._begin()
             yield self
         finally:
-            for number in before:
-                signal.signal(number, signal.SIG_IGN)  # it ends as fast as it can
-            for child in self._children():
-                child.kill()
-            self._watch.close()
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            with uninterrupted():
+                for child in self._children():
+                    child.kill()
+                self._watch.close()
 
     @property
     def interrupted(self) -> bool:
         """Whether somebody wants it to end."""
-        return self._interrupts > 0
+        return self._interrupts.count > 0
 
     def play(self, lengths: Mapping[str, int | None], disturb: Callable[[], None] = lambda: None) -> None:
         """Follow the streams until they are complete, or somebody interrupts.
@@ -156,7 +149,7 @@ class ReplayRun:
             disturb: called again and again meanwhile; it may ``kill``.
         """
         streams = tuple(self.config.streams)
-        with ReplayProgress(self._console, lengths) as progress:
+        with FrameProgress(self._console, lengths) as progress:
             while not self.interrupted and not self._watch.complete(streams):
                 self._watch.wait()
                 progress.show(self._watch.streams.values())
@@ -339,12 +332,6 @@ class ReplayRun:
             self.mended.append(name)
             self._console.print(text)
         self._killed.discard(name)
-
-    def _asked(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self._interrupts += 1
-        if self._interrupts > 1:
-            raise SystemExit(INTERRUPTED)
 
 
 def _failure(child: Child) -> ReplayError:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from rich.console import Console
@@ -17,7 +17,33 @@ from pipeline.app.places import Places
 from pipeline.errors import ConfigError
 from pipeline.gain import Estimate, Gain
 from pipeline.model import Tally
-from stages.ledger_report import StreamReport, percentile, read_report, span_s
+from stages.ledger_report import StreamReport, percentile, read_report
+
+PICTURES: Final = ("all", "hard_edge", "hard_cloud", "dataset")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the ledger does not say of a run.
+
+    Attributes:
+        span_s: from its first capture to its last answer, seconds.
+        admitted: the frames of that time.
+        cpu_s: CPU seconds by process.
+        peak_rss_bytes: the largest resident set by process.
+        models: what answered, and what it ran on.
+    """
+
+    span_s: float
+    admitted: int
+    cpu_s: Mapping[str, float]
+    peak_rss_bytes: Mapping[str, int]
+    models: Mapping[str, str]
+
+    @property
+    def frames_per_s(self) -> float:
+        """Admitted frames a second."""
+        return self.admitted / self.span_s if self.span_s else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,46 +52,24 @@ class Report:
 
     Attributes:
         streams: what the ledger says, by stream.
-        span_s: from this replay's first capture to its last answer, seconds.
-        admitted: the frames of that time.
-        cpu_s: CPU seconds by process.
-        peak_rss_bytes: the largest resident set by process.
-        models: what answered, and what it ran on.
+        run: what it does not say.
         places: where the outputs are.
     """
 
     streams: Mapping[str, StreamReport]
-    span_s: float
-    admitted: int
-    cpu_s: Mapping[str, float]
-    peak_rss_bytes: Mapping[str, int]
-    models: Mapping[str, str]
+    run: Run
     places: Places
 
     @classmethod
-    def read(
-        cls,
-        places: Places,
-        since_ns: int,
-        *,
-        cpu_s: Mapping[str, float],
-        peak_rss_bytes: Mapping[str, int],
-        models: Mapping[str, str],
-    ) -> Report:
-        """Read the ledger; rates count frames captured after ``since_ns`` (since the epoch)."""
+    def read(cls, places: Places, run: Run) -> Report:
+        """Read the ledger."""
         streams = {name: stream for name, stream in read_report(places.ledger).items() if name in places.pictures}
-        seconds, admitted = span_s(places.ledger, since_ns)
-        return cls(streams, seconds, admitted, cpu_s, peak_rss_bytes, models, places)
+        return cls(streams, run, places)
 
     @property
     def balanced(self) -> bool:
         """Whether every frame of every stream is accounted for."""
         return all(stream.tally.balanced for stream in self.streams.values())
-
-    @property
-    def frames_per_s(self) -> float:
-        """Admitted frames a second."""
-        return self.admitted / self.span_s if self.span_s else 0.0
 
     @property
     def upload_ratio(self) -> float:
@@ -94,7 +98,7 @@ class Report:
         """The paths of everything that was written."""
         streams = {
             name: {
-                **{part: str(getattr(folders, part)) for part in ("all", "hard_edge", "hard_cloud", "dataset")},
+                **{part: str(getattr(folders, part)) for part in PICTURES},
                 "compare": str(self.places.compare(name)) if self.places.compare(name).exists() else None,
             }
             for name, folders in self.places.pictures.items()
@@ -112,11 +116,11 @@ class Report:
                 for name, stream in self.streams.items()
             },
             "gain": {name: asdict(stream.gain) for name, stream in self.streams.items()},
-            "frames_per_s": round(self.frames_per_s, 2),
+            "frames_per_s": round(self.run.frames_per_s, 2),
             "latency_ms": self.latency_ms(),
-            "cpu_s": {name: round(seconds, 3) for name, seconds in self.cpu_s.items()},
-            "peak_rss_bytes": dict(self.peak_rss_bytes),
-            "models": dict(self.models),
+            "cpu_s": {name: round(seconds, 3) for name, seconds in self.run.cpu_s.items()},
+            "peak_rss_bytes": dict(self.run.peak_rss_bytes),
+            "models": dict(self.run.models),
             "outputs": self.outputs(),
         }
 
@@ -147,21 +151,28 @@ class Report:
         yield f"upload    {self.upload_ratio:.1%} of the frames, {size_text(self.upload_bytes)}"
         for name, stream in self.streams.items():
             yield from _gain_lines(name, stream.gain)
-        yield f"speed     {self.frames_per_s:.1f} frames/s"
+        yield f"speed     {self._speed()}"
         for name, text in (("edge", "edge answers"), ("cloud", "cloud answers")):
             yield f"{text:<14}p50 {_ms(latency[name]['p50'])}, p99 {_ms(latency[name]['p99'])} after capture"
-        yield "cpu       " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.cpu_s.items())
-        yield "models    " + ", ".join(f"{name}: {model}" for name, model in self.models.items())
+        yield "cpu       " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.run.cpu_s.items())
+        yield "models    " + ", ".join(f"{name}: {model}" for name, model in self.run.models.items())
         if removed := sum(stream.removed for stream in self.streams.values()):
             kept_bytes = sum(stream.kept_bytes for stream in self.streams.values())
             words = f"those of {removed} older frames are removed (sink.keep)"
             yield f"kept      {size_text(kept_bytes)} of pictures; {words}"
-        outputs = self.outputs()
-        for name, paths in outputs["streams"].items():
-            for part, path in paths.items():
-                if path:
-                    yield f"outputs   {name} {part}: {path}"
-        yield f"outputs   ledger: {outputs['ledger']}"
+        for name, folders in self.places.pictures.items():
+            for part in PICTURES:
+                yield f"outputs   {name} {part}: {getattr(folders, part)}"
+        yield f"outputs   ledger: {self.places.ledger}"
+
+    def _speed(self) -> str:
+        """Of this run alone; what an earlier one has done is not its merit."""
+        admitted = sum(stream.tally.admitted for stream in self.streams.values())
+        run = self.run
+        if run.admitted == 0:
+            return "-, since no frame was left to read"
+        left = "" if run.admitted == admitted else f", of the {run.admitted} frames that were left to read"
+        return f"{run.frames_per_s:.1f} frames/s{left}"
 
 
 def _ledger_table(streams: Mapping[str, StreamReport]) -> Table:

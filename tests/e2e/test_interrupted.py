@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 from typing import Any
@@ -167,3 +168,40 @@ def test_when_the_private_broker_is_killed_it_is_started_again_and_nothing_is_lo
     assert "the broker ended; it is started again" in ran.stdout
     assert out.pictures() == undisturbed.out.pictures()
     assert [row["ending"] for row in out.rows()] == [row["ending"] for row in undisturbed.out.rows()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_during_the_compare_video_keeps_the_report_and_the_same_command_makes_it(
+    tandem: Tandem, command: tuple[str, ...], out: Out, undisturbed: Replay, number: signal.Signals
+) -> None:
+    shutil.copytree(undisturbed.out.folder, out.folder)
+    video = out.folder / "compare.webm"
+    video.unlink()
+    code = f"""
+import os
+from pipeline.app import outcome
+
+write_compare = outcome.write_compare
+
+def stopped(*args, progress):
+    def told(frames):
+        if frames == 2:
+            os.kill(os.getpid(), {int(number)})
+        progress(frames)
+    return write_compare(*args, progress=told)
+
+outcome.write_compare = stopped
+from pipeline.__main__ import main
+main()
+"""
+    ran = Tandem(tandem.folder, sys.executable, "-c", code)(*command, "--report", "r.json")
+    assert ran.exit_code == 130, ran
+    assert ran.stderr == ""
+    assert "ledger    balanced" in ran.stdout
+    assert ran.stdout.endswith("interrupted: the same command goes on from here\n")
+    assert json.loads((tandem.folder / "r.json").read_text())["streams"] == undisturbed.report["streams"]
+    assert not [path.name for path in out.folder.iterdir() if "compare" in path.name]
+    again = tandem(*command)
+    assert again.exit_code == 0, again
+    assert "mosquitto_sub" not in again.stdout
+    assert video.read_bytes() == (undisturbed.out.folder / "compare.webm").read_bytes()

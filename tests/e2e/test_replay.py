@@ -161,22 +161,26 @@ def test_a_result_says_what_the_ledger_says(undisturbed: Replay) -> None:
 
 
 def test_the_same_replay_gives_the_same_bytes(undisturbed: Replay, clip: Path, tandem: Tandem) -> None:
-    ran = tandem("replay", clip, "--out", "again", *SETTINGS)
+    ran = tandem("replay", clip, "--out", "again", "--report", "first.json", *SETTINGS)
     out = Out(tandem.folder / "again")
     assert ran.exit_code == 0, ran
     assert out.pictures() == undisturbed.out.pictures()
     assert out.rows() == undisturbed.out.rows()
     assert out.streams() == undisturbed.out.streams()
-    # Started once more it has nothing to do, and leaves what is there as it is, times and all.
-    before = {path: path.stat().st_mtime_ns for path in out.folder.rglob("*.jpeg")}
+    # Started once more it has nothing to do: it starts nobody, tells the same, and leaves all as it is, times and all.
+    files = ("*.jpeg", "*.webm", "*.log")
+    before = {path: path.stat().st_mtime_ns for name in files for path in out.folder.rglob(name)}
     rows = out.rows(times=True)
     again = tandem("replay", clip, "--out", "again", "--report", "report.json", *SETTINGS)
     assert again.exit_code == 0, again
+    assert again.stdout.startswith("finished before: nothing is left to do; --fresh begins anew\n")
+    assert ran.stdout[ran.stdout.index("frames  ") : ran.stdout.index("making the compare video")] in again.stdout
     assert out.rows(times=True) == rows
-    assert {path: path.stat().st_mtime_ns for path in out.folder.rglob("*.jpeg")} == before
-    assert out.pictures() == undisturbed.out.pictures()
+    assert {path: path.stat().st_mtime_ns for name in files for path in out.folder.rglob(name)} == before
     report = json.loads((tandem.folder / "report.json").read_text())
+    assert report == json.loads((tandem.folder / "first.json").read_text())
     assert report["streams"] == undisturbed.report["streams"]
+    assert report["outputs"]["streams"][STREAM]["compare"] == "again/compare.webm"
     # Another config would mix two runs.
     other = tandem("replay", clip, "--out", "again", *SETTINGS, "--every", "3")
     assert other.exit_code == 2
@@ -186,6 +190,19 @@ def test_the_same_replay_gives_the_same_bytes(undisturbed: Replay, clip: Path, t
     assert fresh.exit_code == 0, fresh
     assert out.seqs("all") == [1, 13, 25, 37]
     assert not (out.folder / "compare.webm").exists()
+
+
+def test_streams_that_come_one_after_another_do_not_overwrite_each_other(clip: Path, tandem: Tandem) -> None:
+    yard = shutil.copy(clip, tandem.folder / "yard.mp4")
+    options = ("--out", "out", "--every", "12", "--miner", "CloudOnly")
+    out = Out(tandem.folder / "out")
+    assert tandem("replay", clip, *options).exit_code == 0
+    before = {path: path.stat().st_mtime_ns for path in out.folder.rglob("*") if path.suffix in {".jpeg", ".webm"}}
+    second = tandem("replay", yard, *options)
+    assert second.exit_code == 0, second
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert Out(out.folder / "yard").seqs("dataset") == out.seqs("dataset") == [1, 13, 25, 37]
+    assert "outputs   yard compare: out/compare-yard.webm" in second.stdout
 
 
 def test_split_takes_the_same_frames_and_balances(split: Replay, undisturbed: Replay) -> None:

@@ -21,7 +21,7 @@ from pipeline.errors import ConfigError
 from pipeline.messages import ReaderProgress, SourceStatus
 from pipeline.model import Counts, Detections, Ending
 from stages.ledger import SqliteLedger
-from stages.outputs import FolderOutputs, OutputFolders, layout
+from stages.outputs import FolderOutputs, OutputFolders
 from tests import examples
 
 NAMES = ("person", "helmet_on", "helmet_off")
@@ -187,7 +187,8 @@ def test_a_frame_that_two_runs_have_sent_is_there_once(tmp_path: Path) -> None:
 
 
 def test_several_streams_of_a_run(tmp_path: Path) -> None:
-    for stream, folders in layout(("gate", "yard"), tmp_path / "out").items():
+    for stream in ("gate", "yard"):
+        folders = OutputFolders.under(tmp_path / "out" / stream)
         run(tmp_path / "out", stream, folders=folders, source=f"{stream}.mp4")
     exported(tmp_path / "set", tmp_path / "out", val=0)
     assert {row["stream"] for row in frames(tmp_path / "set")} == {"gate", "yard"}

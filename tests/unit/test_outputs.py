@@ -19,7 +19,7 @@ from pipeline.messages import Result
 from pipeline.model import Detections, Ending, FrameId, Verdict
 from stages.explanation import explanation
 from stages.ledger import SqliteLedger
-from stages.outputs import FolderOutputs, OutputFolders, layout, remove_outputs, yolo_labels
+from stages.outputs import FolderOutputs, OutputFolders, remove_outputs, yolo_labels
 from stages.vision.draw import draw_boxes
 
 NAMES = ("person", "helmet")
@@ -355,14 +355,6 @@ def test_nothing_is_made_on_the_disk_that_is_found_in_place_of_ours(
 def test_two_outputs_in_one_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is given for two outputs"):
         OutputFolders(tmp_path / "a", tmp_path / "b", tmp_path / "x/../a", tmp_path / "d")
-
-
-def test_the_layout_has_a_folder_for_each_of_several_streams(tmp_path: Path) -> None:
-    assert layout(["gate"], tmp_path)["gate"].all == tmp_path / "all"
-    assert layout(["gate", "yard"], tmp_path)["yard"].hard_edge == tmp_path / "yard/hard_edge"
-    named = OutputFolders(*(tmp_path / name for name in "abcd"))
-    assert layout(["gate"], tmp_path, named) == {"gate": named}
-    assert layout(["gate", "yard"], tmp_path, named)["yard"].dataset == tmp_path / "d/yard"
 
 
 def test_classes_keep_their_numbers_when_models_differ(folders: OutputFolders, tmp_path: Path) -> None:

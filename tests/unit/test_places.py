@@ -10,6 +10,7 @@ import pytest
 from pipeline.app.places import Places
 from pipeline.config import validated
 from pipeline.errors import ConfigError
+from tests.unit.test_export import run
 
 
 def test_everything_is_in_out() -> None:
@@ -36,3 +37,41 @@ def test_a_path_that_is_not_utf8_is_refused() -> None:
     config = validated({"sink": {"out": Path(os.fsdecode(b"/tmp/\xff"))}})
     with pytest.raises(ConfigError, match=r"sink\.out: b'/tmp/\\xff' is not UTF-8: name another folder"):
         Places.of(config)
+
+
+def places(out: Path, *streams: str, **sink: str) -> Places:
+    return Places.of(
+        validated({"streams": {name: {"source": "a.mp4"} for name in streams}, "sink": {"out": out, **sink}})
+    )
+
+
+def test_each_of_several_streams_has_a_folder() -> None:
+    out = places(Path("o"), "gate", "yard")
+    assert out.pictures["yard"].hard_edge == Path("o/yard/hard_edge")
+    assert out.compare("yard") == Path("o/compare-yard.webm")
+    named = places(Path("o"), "gate", "yard", all_examples="/a", hard_edge="/b", hard_cloud="/c", state_dir="/d")
+    assert named.pictures["yard"].all == Path("/a/yard")
+    assert named.pictures["yard"].dataset == Path("/d/dataset/yard")
+
+
+def test_who_comes_later_gets_a_folder_and_who_began_alone_stays(tmp_path: Path) -> None:
+    run(tmp_path, "gate")
+    later = places(tmp_path, "yard")
+    assert later.pictures["yard"].dataset == tmp_path / "yard/dataset"
+    assert later.compare("yard") == tmp_path / "compare-yard.webm"
+    run(tmp_path, "yard", folders=later.pictures["yard"])
+    for streams in (("gate",), ("gate", "yard"), ("gate", "roof")):
+        again = places(tmp_path, *streams)
+        assert again.pictures["gate"].dataset == tmp_path / "dataset"
+        assert again.compare("gate") == tmp_path / "compare.webm"
+    assert places(tmp_path, "yard") == later
+
+
+def test_who_was_one_of_several_keeps_its_folder_when_it_comes_alone(tmp_path: Path) -> None:
+    run(tmp_path, "gate", folders=places(tmp_path, "gate", "yard").pictures["gate"])
+    assert places(tmp_path, "gate").pictures["gate"].all == tmp_path / "gate/all"
+
+
+def test_a_ledger_that_is_none_is_left_to_who_opens_it(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_text("no database, and long enough to be taken for one" * 40)
+    assert places(tmp_path, "gate").pictures["gate"].all == tmp_path / "all"

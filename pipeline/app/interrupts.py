@@ -1,0 +1,52 @@
+"""Ctrl-C and SIGTERM: the first one asks for an end in good order, a second one ends at once."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+from typing import Final
+
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C."""
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """Counts how often somebody wants an end.
+
+    Attributes:
+        count: how often; whoever works for long looks at it, and leaves things whole.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextlib.contextmanager
+    def heeded(self) -> Iterator[Interrupts]:
+        """Count them meanwhile; the second one raises SystemExit, wherever this process is."""
+        before = {number: signal.signal(number, self._asked) for number in _SIGNALS}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _asked(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self.count += 1
+        if self.count > 1:
+            raise SystemExit(INTERRUPTED)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Heed none of them meanwhile: what is done here ends as fast as it can."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
