@@ -67,7 +67,7 @@ class Finished:
     def keep(self, path: Path) -> None:
         """Remember it, if there is room; where there is none, the next run finds out by itself."""
         with contextlib.suppress(StorageError):
-            publish({path: (json.dumps(asdict(self), indent=1) + "\n").encode()})
+            publish({str(path): (json.dumps(asdict(self), indent=1) + "\n").encode()})
 
 
 def _shapes(config: Config) -> dict[str, str]:

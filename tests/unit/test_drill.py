@@ -159,7 +159,7 @@ class TestDifferences:
     """Of two runs of two frames."""
 
     def run(self, folder: Path, *results: Result, pictures: dict[str, bytes] | None = None) -> Places:
-        places = Places({"gate": OutputFolders.under(folder)}, folder)
+        places = Places({"gate": OutputFolders.under(folder)}, folder, "gate")
         ledger = SqliteLedger(places.ledger, "a test")
         for ordinal, each in enumerate(results, 1):
             ledger.add(each, Counts(each.id.seq, each.id.seq - ordinal, 0, ordinal), Written(("all",)))
