@@ -45,6 +45,12 @@ class Budget:
             return self
         return Budget(f"{self.setting} / {streams}", self.unit, self.per_s / streams)
 
+    def income(self, frames: int, span_s: float) -> float:
+        """What may be spent on so many frames, so many seconds of media time apart from first to last."""
+        if self.per_s is None:
+            return self.share * frames
+        return self.per_s * span_s * frames / max(1, frames - 1)  # the last one has its time too
+
     @classmethod
     def parse(cls, text: str) -> Budget:
         """Read what people write.

@@ -27,6 +27,26 @@ _FOUND: Final = """SELECT count(*), count(came), count(*) FILTER (WHERE came > 0
     FROM frames WHERE stream = ? AND hard = ? AND (revision = 2 OR ending IS NOT 'failed')"""
 
 
+_PAID: Final = """SELECT count(*), max(media_s) - min(media_s),
+    coalesce(sum(json_extract(budget, '$.cost')) FILTER (WHERE hard OR audited), 0)
+    FROM frames WHERE stream = ? AND budget IS NOT NULL"""
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What was spent of a budget.
+
+    Attributes:
+        frames: that were decided within it.
+        span_s: from the first of these to the last, media time.
+        spent: in the budget's unit.
+    """
+
+    frames: int
+    span_s: float
+    spent: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamReport:
     """One stream's sums.
@@ -40,6 +60,7 @@ class StreamReport:
         kept_bytes: what its pictures take on disk.
         removed: of how many frames the pictures were removed, since only so much is kept.
         gain: what the edge misses and what the cloud corrects, counted from the rows.
+        paid: what was spent of its budget; None where it has none.
     """
 
     stream: str
@@ -53,6 +74,7 @@ class StreamReport:
     kept_bytes: int
     removed: int
     gain: Gain = NO_GAIN
+    paid: Paid | None = None
 
     @property
     def upload_ratio(self) -> float:
@@ -209,7 +231,13 @@ def _stream_report(connection: sqlite3.Connection, row: tuple[str, str, int, int
         kept_bytes=kept_bytes,
         removed=removed,
         gain=gain_of(*(_found(connection, stream, hard=hard) for hard in (True, False))),
+        paid=_paid(connection, stream),
     )
+
+
+def _paid(connection: sqlite3.Connection, stream: str) -> Paid | None:
+    frames, span_s, spent = connection.execute(_PAID, (stream,)).fetchone()
+    return Paid(frames, span_s, spent) if frames else None
 
 
 def _found(connection: sqlite3.Connection, stream: str, *, hard: bool) -> Found:

@@ -16,7 +16,7 @@ from broker.mosquitto import PrivateMosquitto
 from pipeline.app.finished import Finished
 from pipeline.app.interrupts import INTERRUPTED, Interrupts
 from pipeline.app.outcome import make_compare_videos, say_what_became
-from pipeline.app.parts import miner_of, sampling
+from pipeline.app.parts import budgets, miner_of, sampling
 from pipeline.app.places import Places
 from pipeline.app.replay_run import Options, ReplayRun
 from pipeline.app.report import Report, Run
@@ -140,7 +140,7 @@ def play(
     report = None
     if places.ledger.exists():
         spent = Run(*span_s(places.ledger, run.began_ns), cpu_s, run.peak_rss_bytes(), run.models())
-        report = Report.read(places, spent)
+        report = Report.read(places, spent, budgets(config))
     return Played(report, run.interrupted, tuple(run.mended))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,6 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.app.places import Places
+from pipeline.app.sizes import size_text
+from pipeline.app.spending import Spending, spendings
+from pipeline.budget import Budget
 from pipeline.errors import ConfigError
 from pipeline.gain import Estimate, Gain
 from pipeline.model import Tally
@@ -54,17 +56,20 @@ class Report:
         streams: what the ledger says, by stream.
         run: what it does not say.
         places: where the outputs are.
+        budgets: what became of each stream's budget, where it has one.
     """
 
     streams: Mapping[str, StreamReport]
     run: Run
     places: Places
+    budgets: Mapping[str, Spending]
 
     @classmethod
-    def read(cls, places: Places, run: Run) -> Report:
+    def read(cls, places: Places, run: Run, budgets: Mapping[str, Budget]) -> Report:
         """Read the ledger."""
         streams = {name: stream for name, stream in read_report(places.ledger).items() if name in places.pictures}
-        return cls(streams, run, places)
+        spent = spendings(budgets, {name: stream.paid for name, stream in streams.items()})
+        return cls(streams, run, places, spent)
 
     @property
     def balanced(self) -> bool:
@@ -111,6 +116,7 @@ class Report:
             "streams": {name: asdict(stream.tally) for name, stream in self.streams.items()},
             "balanced": self.balanced,
             "upload": {"ratio": round(self.upload_ratio, 4), "bytes": self.upload_bytes},
+            "budget": {name: spent.json() for name, spent in self.budgets.items()},
             "pictures": {
                 name: {"kept_bytes": stream.kept_bytes, "removed_frames": stream.removed}
                 for name, stream in self.streams.items()
@@ -149,6 +155,8 @@ class Report:
         latency = self.latency_ms()
         yield f"ledger    {'balanced' if self.balanced else 'NOT BALANCED'}"
         yield f"upload    {self.upload_ratio:.1%} of the frames, {size_text(self.upload_bytes)}"
+        for name, spent in self.budgets.items():
+            yield f"budget    {name}: {spent}"
         for name, stream in self.streams.items():
             yield from _gain_lines(name, stream.gain)
         yield f"speed     {self._speed()}"
@@ -207,9 +215,3 @@ def _rounded(value: float | None) -> float | None:
 
 def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f} ms"
-
-
-def size_text(size: int) -> str:
-    """So many bytes, for people."""
-    power = min(3, int(math.log(size, 1024))) if size else 0
-    return f"{size / 1024**power:.1f} {('bytes', 'KiB', 'MiB', 'GiB')[power]}" if power else f"{size} bytes"

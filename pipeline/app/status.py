@@ -16,7 +16,7 @@ from rich.table import Table
 from broker.mqtt import MqttLink
 from pipeline.app.census import Census, Service
 from pipeline.app.parts import broker_address
-from pipeline.app.report import size_text
+from pipeline.app.sizes import size_text
 from pipeline.config import Config
 from pipeline.errors import ConfigError
 from pipeline.link import LinkEvents

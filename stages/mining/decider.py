@@ -68,7 +68,8 @@ class Decider:
         if self.miner.audited:
             verdict = self.audit.of(verdict, view)
         if verdict.audited and budget is not None and memory.purse is not None:
-            memory = replace(memory, purse=paid(memory.purse, budget, view))
+            purse, state = paid(memory.purse, budget, view)
+            memory, verdict = replace(memory, purse=purse), replace(verdict, budget=state)
         if self.duplicates and verdict.sent:
             memory = replace(memory, sent=self.duplicates.with_sent(memory.sent, view))
         return memory, verdict

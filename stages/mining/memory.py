@@ -10,7 +10,7 @@ import msgpack
 import numpy as np
 import numpy.typing as npt
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 Boxes = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
@@ -61,22 +61,26 @@ class Purse:
     """The state of a budget.
 
     Attributes:
-        clock_s: media time of the last frame, seconds.
+        began_s: media time of the first frame, seconds.
+        clock_s: media time of the last frame.
         scored_s: media time of the last frame that had a score.
         left: what may be spent.
         interval_s: mean media time between frames.
         scored_interval_s: mean media time between frames that have a score.
         cost: what a frame costs, a running mean.
+        costs: of so many frames.
         scores: a sample of what was scored of late: media time, score, and a draw between 0 and 1 that tells equal
             scores apart.
     """
 
+    began_s: float
     clock_s: float
     scored_s: float
     left: float
     interval_s: float
     scored_interval_s: float
     cost: float
+    costs: int
     scores: tuple[tuple[float, float, float], ...]
 
 
@@ -99,7 +103,8 @@ class Memory:
                 [(sent.seq, sent.media_s, sent.grey.tobytes(), *_boxes(sent)) for sent in self.sent],
                 purse
                 and (
-                    *(purse.clock_s, purse.scored_s, purse.left, purse.interval_s, purse.scored_interval_s, purse.cost),
+                    *(purse.began_s, purse.clock_s, purse.scored_s, purse.left),
+                    *(purse.interval_s, purse.scored_interval_s, purse.cost, purse.costs),
                     np.array(purse.scores, "<f8").tobytes(),
                 ),
                 shown and (shown.media_s, shown.grey.tobytes()),
@@ -150,7 +155,7 @@ def _unpacked(boxes: bytes, labels: bytes) -> tuple[Boxes, Labels]:
     return corners, np.frombuffer(labels, "<i4").astype(np.int32)
 
 
-def _purse(row: tuple[float, float, float, float, float, float, bytes]) -> Purse:
-    clock_s, scored_s, left, interval_s, scored_interval_s, cost, scores = row
+def _purse(row: tuple[float, float, float, float, float, float, float, int, bytes]) -> Purse:
+    began_s, clock_s, scored_s, left, interval_s, scored_interval_s, cost, costs, scores = row
     sample = tuple((at_s, score, draw) for at_s, score, draw in np.frombuffer(scores, "<f8").reshape(-1, 3).tolist())
-    return Purse(clock_s, scored_s, left, interval_s, scored_interval_s, cost, sample)
+    return Purse(began_s, clock_s, scored_s, left, interval_s, scored_interval_s, cost, costs, sample)

@@ -31,6 +31,7 @@ class View:
         detections: those of them that are reported.
         confidence: the score from which on they are.
         image: the picture, where there is one at hand.
+        jpeg_bytes: what it takes as JPEG, where there is none at hand and that is known.
     """
 
     stream: str
@@ -42,6 +43,12 @@ class View:
     detections: Detections
     confidence: float
     image: Image | None = None
+    jpeg_bytes: int | None = None
+
+    @property
+    def upload_bytes(self) -> int | None:
+        """What it takes to send it, if that is known or can be found out: the picture is encoded for it."""
+        return len(self.image.jpeg) if self.image else self.jpeg_bytes
 
     @cached_property
     def grey(self) -> Grey:

@@ -14,8 +14,11 @@ from stages.mining.miner import View
 BURST_S: Final = 20.0
 """The bucket holds the income of so long: in 10 minutes at most a thirtieth is spent beyond the budget."""
 
+BURST_PART: Final = 0.2
+"""But at most that of so much of the time that has passed, or a short clip would leave most of its budget in there."""
+
 LEAST_FRAMES: Final = 1.5
-"""But it holds so many frames at least, or nothing could be saved up for one."""
+"""It holds so many frames at least, or nothing could be saved up for one."""
 
 SAMPLES: Final = 256
 WINDOW_S: Final = 300.0
@@ -34,11 +37,13 @@ Rank = tuple[float, float]
 def spend(purse: Purse | None, budget: Budget, view: View, verdict: Verdict, draw: float) -> tuple[Purse, Verdict]:
     """Decide whether the budget goes to this frame, and what is left of it then. It is a pure function.
 
-    The bucket (a token bucket, as in RFC 2697) fills in media time. Of the frames with a score, the part that can be
-    paid for is sent: those above the quantile of the last minutes' scores that leaves this part. The part grows as the
-    bucket fills and shrinks as it empties, by f / (1 - f) of its level f, so that neither is income lost nor does a
-    burst end it; when it is full, any frame with a score is sent. What a frame costs is known before it is decided: one
-    that is wanted is encoded, which it must be to travel; of others it is the mean of those before.
+    The bucket (a token bucket, as in RFC 2697) is empty at first and fills in media time, so at no time has more been
+    spent than has come in, but for audited frames and one that costs more than the bucket holds. Of the frames with a
+    score, the part that can be paid for is sent: those above the quantile of the last minutes' scores that leaves this
+    part. The part grows as the bucket fills and shrinks as it empties, by f / (1 - f) of its level f, so that no income
+    is lost and no burst ends it; when it is full, any frame with a score is sent. What a frame costs is known
+    before it is decided: one that is wanted is encoded, which it must be to travel; of others it is the mean of those
+    before, and the first that has a score is encoded to begin with.
 
     Args:
         purse: what is left from the frames before; None at first.
@@ -52,6 +57,8 @@ def spend(purse: Purse | None, budget: Budget, view: View, verdict: Verdict, dra
     if score is None:
         return now, replace(verdict, hard=False, budget=_state(now, budget))
     now = _with_score(now, view.media_s, (score, draw))
+    if not now.costs:  # one frame is encoded to know what frames cost
+        now = _with_cost(now, _cost(now, budget, view))
     least = _least(now, budget)
     full = now.left + _income(budget, now.interval_s) > _most(now, budget)
     wanted = full or (score, draw) >= least
@@ -61,29 +68,30 @@ def spend(purse: Purse | None, budget: Budget, view: View, verdict: Verdict, dra
     cost = _cost(now, budget, view)
     state = replace(_state(now, budget), cost=cost)
     if cost > now.left and now.left < _most(now, budget) - 1e-9:
-        return replace(now, cost=_mean(now.cost, cost)), replace(
-            _refused(now, budget, verdict, score, least, wanted=True), budget=state
-        )
+        refused = _refused(now, budget, verdict, score, least, wanted=True)
+        return _with_cost(now, cost), replace(refused, budget=state)
     threshold = min(score, least[0])
     reason = f"{verdict.reason}; the budget of {budget} reaches down to {threshold:.3g} now"
     sent = replace(verdict, hard=True, score=score, threshold=threshold, reason=reason, budget=state)
-    return replace(now, left=now.left - cost, cost=_mean(now.cost, cost)), sent
+    return replace(_with_cost(now, cost), left=now.left - cost), sent
 
 
-def paid(purse: Purse, budget: Budget, view: View) -> Purse:
-    """What is left when this frame is sent whatever is left: it may be less than nothing."""
-    return replace(purse, left=purse.left - _cost(purse, budget, view))
+def paid(purse: Purse, budget: Budget, view: View) -> tuple[Purse, BudgetState]:
+    """What is left when this frame is sent whatever is left, which may be less than nothing; and the state before."""
+    cost = _cost(purse, budget, view)
+    return replace(purse, left=purse.left - cost), replace(_state(purse, budget), cost=round(cost, 3))
 
 
 def _cost(purse: Purse, budget: Budget, view: View) -> float:
     if budget.unit == "frames":
         return 1.0
-    return float(len(view.image.jpeg)) if view.image else purse.cost
+    size = view.upload_bytes
+    return purse.cost if size is None else float(size)
 
 
 def _first(budget: Budget, view: View) -> Purse:
     cost = 1.0 if budget.unit == "frames" else view.width * view.height * _BYTES_A_PIXEL
-    return Purse(view.media_s, view.media_s, 0.0, 0.0, 0.0, cost, ())
+    return Purse(view.media_s, view.media_s, view.media_s, 0.0, 0.0, 0.0, cost, 0, ())
 
 
 def _with_income(purse: Purse, budget: Budget, view: View) -> Purse:
@@ -91,8 +99,6 @@ def _with_income(purse: Purse, budget: Budget, view: View) -> Purse:
     interval_s = _mean(purse.interval_s, passed_s)
     clock_s = max(purse.clock_s, view.media_s)
     now = replace(purse, clock_s=clock_s, interval_s=interval_s)
-    if not purse.interval_s:  # as long as a bucket's size is not known, it is half full
-        return replace(now, left=_most(now, budget) / 2)
     return replace(now, left=min(_most(now, budget), now.left + _income(budget, passed_s)))
 
 
@@ -103,6 +109,12 @@ def _with_score(purse: Purse, media_s: float, rank: Rank) -> Purse:
         old = sum(1 for at_s, _, _ in scores[: max(0, len(scores) + 1 - LEAST_SAMPLES)] if media_s - at_s > WINDOW_S)
         scores = (*scores[max(old, len(scores) + 1 - SAMPLES) :], (media_s, *rank))
     return replace(purse, scored_s=max(purse.scored_s, media_s), scored_interval_s=every_s, scores=scores)
+
+
+def _with_cost(purse: Purse, cost: float) -> Purse:
+    """The first cost that is known takes the place of what was assumed."""
+    mean = purse.cost + max(_FORGETS, 1 / (purse.costs + 1)) * (cost - purse.cost)
+    return replace(purse, cost=mean, costs=purse.costs + 1)
 
 
 def _mean(before: float, value: float) -> float:
@@ -120,7 +132,8 @@ def _per_s(purse: Purse, budget: Budget) -> float:
 
 
 def _most(purse: Purse, budget: Budget) -> float:
-    return max(BURST_S * _per_s(purse, budget), LEAST_FRAMES * purse.cost)
+    burst_s = min(BURST_S, BURST_PART * (purse.clock_s - purse.began_s))
+    return max(burst_s * _per_s(purse, budget), LEAST_FRAMES * purse.cost)
 
 
 def _least(purse: Purse, budget: Budget) -> Rank:

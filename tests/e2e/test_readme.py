@@ -106,6 +106,7 @@ def test_the_replays_shown_run(line: str, folder: Path, mosquitto: str) -> None:
     done = shell(line, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ledger    balanced" in done.stdout
+    assert ("budget    site: " in done.stdout) == ("budget=" in line)
 
 
 @pytest.mark.parametrize("line", commands("tandem evaluate"))

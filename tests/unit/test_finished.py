@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "gate.mp4").write_bytes(b"a video")
     run(tmp_path / "out")
     places = Places.of(config(tmp_path))
-    finished = Finished.of(config(tmp_path), Report.read(places, RUN))
+    finished = Finished.of(config(tmp_path), Report.read(places, RUN, {}))
     assert finished
     finished.with_video_of("gate").keep(places.finished)
     return tmp_path
@@ -74,7 +74,7 @@ def test_who_waits_or_never_ends_is_not_finished(tmp_path: Path) -> None:
     (tmp_path / "gate.mp4").write_bytes(b"a video")
     run(tmp_path / "out", unanswered=(5,))
     waits = config(tmp_path)
-    assert Finished.of(waits, Report.read(Places.of(waits), RUN)) is None
+    assert Finished.of(waits, Report.read(Places.of(waits), RUN, {})) is None
     run(tmp_path / "camera", live=True, source="rtsp://cam/1")
     camera = config(tmp_path, streams={"gate": {"source": "rtsp://cam/1"}}, sink={"out": tmp_path / "camera"})
-    assert Finished.of(camera, Report.read(Places.of(camera), RUN)) is None
+    assert Finished.of(camera, Report.read(Places.of(camera), RUN, {})) is None

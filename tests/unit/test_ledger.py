@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.app.spending import spending, spendings
+from pipeline.budget import Budget
 from pipeline.errors import ConfigError, StorageError
 from pipeline.gain import Found
 from pipeline.messages import SEQ_AHEAD, ReaderProgress, Result, SourceStatus, UplinkProgress
-from pipeline.model import Counts, Detections, Ending, FrameId, Tally, Verdict
+from pipeline.model import BudgetState, Counts, Detections, Ending, FrameId, Tally, Verdict
 from stages.compare import corrections
 from stages.ledger import SqliteLedger
-from stages.ledger_report import percentile, read_frames, read_report
+from stages.ledger_report import Paid, percentile, read_frames, read_report
 from stages.ledger_schema import decode_boxes, encode_boxes
 from stages.sink_stores import Written
 
@@ -473,6 +475,30 @@ def test_the_report_counts_the_rows_themselves(ledger: SqliteLedger) -> None:
     assert report.edge_ms.tolist() == [7] * 5
     assert percentile(report.cloud_ms, 99) == 50
     assert percentile(report.cloud_ms[:0], 50) is None
+
+
+def test_what_was_spent_of_a_budget_is_what_sent_frames_cost(ledger: SqliteLedger) -> None:
+    """Hard and audited ones; the frames lie 10 / 25 s apart."""
+    ledger.open(reader())
+    for nth, (hard, audited, cost) in enumerate([(1, 0, 300.0), (0, 0, 250.0), (0, 1, 200.0), (0, 0, 225.0)], start=1):
+        budget = BudgetState("2 kB/s", "bytes", 500.0, 3000.0, cost)
+        verdict = Verdict(bool(hard), "IBT", 0.5, 0.4, "because", audited=bool(audited), budget=budget)
+        easy = replace(result(counts(nth).read, ending=Ending.EASY), verdict=verdict)
+        ledger.add(easy, counts(nth), Written(("all",), 4096))
+    ledger.commit()
+    paid = read_report(ledger.path)["gate"].paid
+    assert paid == Paid(4, pytest.approx(1.2), 500.0)
+    spent = spendings({"gate": Budget.parse("2 kB/s"), "yard": Budget.parse("20 %")}, {"gate": paid, "yard": None})
+    assert spent["gate"].json() == {
+        "setting": "2 kB/s",
+        "unit": "bytes",
+        "allowed": 3200.0,
+        "spent": 500.0,
+        "share": 0.1562,
+    }
+    assert str(spent["gate"]) == "2 kB/s: 500 bytes of 3.1 KiB spent, 16%"
+    assert str(spending(Budget.parse("25 %"), Paid(4, 1.2, 1.0))) == "25 %: 1 of 1.0 frames spent, 100%"
+    assert spent.keys() == {"gate"}
 
 
 def test_reading_leaves_nothing_beside_the_ledger(ledger: SqliteLedger) -> None:

@@ -26,5 +26,5 @@ def test_the_speed_is_that_of_this_run(tmp_path: Path, span_s: float, admitted: 
     run(tmp_path)
     places = Places.of(validated({"streams": {"gate": {"source": "a.mp4"}}, "sink": {"out": tmp_path}}))
     said = StringIO()
-    Report.read(places, Run(span_s, admitted, {}, {}, {})).show(Console(file=said, width=200))
+    Report.read(places, Run(span_s, admitted, {}, {}, {}), {}).show(Console(file=said, width=200))
     assert says in said.getvalue().splitlines()

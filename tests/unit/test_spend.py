@@ -119,6 +119,22 @@ def test_in_any_ten_minutes_a_budget_is_spent_to_five_percent(setting: str, fps:
     assert scores[sent].mean() > scores[~sent].mean() + (0.3 if shape in {"flat", "burst"} else 0)
 
 
+@pytest.mark.parametrize("setting", ["200 kbit/s", "20 %", "30 frames/min", "100 %"])
+@pytest.mark.parametrize("fps", [2.5, 12.5])
+def test_a_short_clip_is_never_over_its_budget_and_leaves_little_of_it(setting: str, fps: float) -> None:
+    """From the first frame on; a 720p frame is taken to cost seven times as much as these do, until one is known."""
+    draw, budget, frames = np.random.default_rng(3), Budget.parse(setting), int(60 * fps)
+    spent, allowed, purse = 0.0, 0.0, None
+    for i, (score, tie) in enumerate(draw.random((frames, 2)).tolist()):
+        size = 500 * int(draw.integers(32, 48))
+        asked = Verdict(hard=False, miner="m", score=score, threshold=None, reason="so")
+        purse, verdict = spend(purse, budget, view(i + 1, i / fps, picture(size)), asked, tie)
+        spent += verdict.hard * (1 if budget.unit == "frames" else size)
+        allowed = budget.income(i + 1, i / fps)
+        assert spent <= allowed + 1e-6
+    assert spent >= 0.85 * allowed
+
+
 def test_what_has_no_score_costs_nothing_and_what_is_hard_without_one_is_sent() -> None:
     budget, purse = Budget.parse("50 %"), None
     sent = 0
@@ -133,7 +149,7 @@ def test_what_has_no_score_costs_nothing_and_what_is_hard_without_one_is_sent() 
 
 def test_time_that_stands_still_or_goes_back_brings_no_income() -> None:
     budget = Budget.parse("10 kB/s")
-    start = Purse(100.0, 100.0, 0.0, 0.1, 0.1, 1000.0, ())
+    start = Purse(0.0, 100.0, 100.0, 0.0, 0.1, 0.1, 1000.0, 9, ())
     for media_s in (100.0, 3.0):
         asked = Verdict(hard=True, miner="m", score=1.0, threshold=0.5, reason="so")
         purse, verdict = spend(start, budget, view(9, media_s, picture(1000)), asked, 0.5)
@@ -148,7 +164,7 @@ def test_an_easy_frame_is_not_encoded_for_its_size() -> None:
     budget = Budget.parse("10 kB/s")
     image = Image(pixels=np.zeros((72, 128, 3), np.uint8))
     scores = tuple((float(i), 0.5 + i / 100, 0.5) for i in range(40))
-    purse = Purse(39.0, 39.0, 50_000.0, 1.0, 1.0, 20_000.0, scores)
+    purse = Purse(0.0, 39.0, 39.0, 50_000.0, 1.0, 1.0, 20_000.0, 9, scores)
     for score, hard in ((0.1, False), (0.95, True)):
         asked = Verdict(hard=False, miner="m", score=score, threshold=None, reason="so")
         _, verdict = spend(purse, budget, view(41, 39.1, image), asked, 0.5)
@@ -157,7 +173,7 @@ def test_an_easy_frame_is_not_encoded_for_its_size() -> None:
 
 
 def test_a_purse_comes_back_exactly() -> None:
-    purse = Purse(1 / 3, 2 / 3, -5.25, 0.1, 0.2, math.pi, ((0.1, 0.2, 0.3), (1.1, -2.0, 0.7)))
+    purse = Purse(0.1, 1 / 3, 2 / 3, -5.25, 0.1, 0.2, math.pi, 7, ((0.1, 0.2, 0.3), (1.1, -2.0, 0.7)))
     assert Memory.of(Memory(purse=purse).text()) == Memory(purse=purse)
     with pytest.raises(ValueError, match="damaged"):
         Memory.of("AAAA")
