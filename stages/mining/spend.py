@@ -95,10 +95,12 @@ def _first(budget: Budget, view: View) -> Purse:
 
 
 def _with_income(purse: Purse, budget: Budget, view: View) -> Purse:
-    passed_s = max(0.0, view.media_s - purse.clock_s)
+    since_s = view.media_s - purse.clock_s
+    passed_s = max(0.0, since_s)
     interval_s = _mean(purse.interval_s, passed_s)
-    clock_s = max(purse.clock_s, view.media_s)
-    now = replace(purse, clock_s=clock_s, interval_s=interval_s)
+    # Where time goes back, as that of a camera does which states another frame rate after a restart, it goes on there.
+    began_s = purse.began_s + min(0.0, since_s)
+    now = replace(purse, began_s=began_s, clock_s=view.media_s, interval_s=interval_s)
     return replace(now, left=min(_most(now, budget), now.left + _income(budget, passed_s)))
 
 
@@ -108,7 +110,7 @@ def _with_score(purse: Purse, media_s: float, rank: Rank) -> Purse:
     if not scores or not 0 <= media_s - scores[-1][0] < WINDOW_S / SAMPLES:
         old = sum(1 for at_s, _, _ in scores[: max(0, len(scores) + 1 - LEAST_SAMPLES)] if media_s - at_s > WINDOW_S)
         scores = (*scores[max(old, len(scores) + 1 - SAMPLES) :], (media_s, *rank))
-    return replace(purse, scored_s=max(purse.scored_s, media_s), scored_interval_s=every_s, scores=scores)
+    return replace(purse, scored_s=media_s, scored_interval_s=every_s, scores=scores)
 
 
 def _with_cost(purse: Purse, cost: float) -> Purse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -147,17 +148,32 @@ def test_what_has_no_score_costs_nothing_and_what_is_hard_without_one_is_sent() 
     assert sent >= 95
 
 
-def test_time_that_stands_still_or_goes_back_brings_no_income() -> None:
+def test_time_that_stands_still_or_goes_back_brings_no_income_until_it_goes_on() -> None:
     budget = Budget.parse("10 kB/s")
     start = Purse(0.0, 100.0, 100.0, 0.0, 0.1, 0.1, 1000.0, 9, ())
     for media_s in (100.0, 3.0):
         asked = Verdict(hard=True, miner="m", score=1.0, threshold=0.5, reason="so")
         purse, verdict = spend(start, budget, view(9, media_s, picture(1000)), asked, 0.5)
         assert not verdict.hard
-        assert (purse.left, purse.clock_s) == (0.0, 100.0)
+        assert (purse.left, purse.clock_s) == (0.0, media_s)
         assert verdict.reason.startswith("so; the budget of 10 kB/s")
         assert verdict.budget is not None
         assert (verdict.budget.unit, verdict.budget.left) == ("bytes", 0.0)
+        purse, _ = spend(purse, budget, view(10, media_s + 0.05, picture(1000)), replace(asked, score=0.0), 0.5)
+        assert purse.left == pytest.approx(500.0)
+        assert purse.clock_s - purse.began_s == pytest.approx(start.clock_s - start.began_s + 0.05)
+
+
+@pytest.mark.parametrize(("setting", "share"), [("20 %", 0.2), ("300 frames/min", 0.2)])
+def test_a_budget_is_spent_on_where_the_time_of_a_camera_falls_back(setting: str, share: float) -> None:
+    """It states 15 frames a second, and 25 after a restart: what was after 1,067 s is now after 640 s."""
+    draw, budget, purse, sent = np.random.default_rng(4), Budget.parse(setting), None, []
+    for seq, score in enumerate(draw.random(4000).tolist(), 15_000):
+        asked = Verdict(hard=False, miner="m", score=score, threshold=None, reason="so")
+        media_s = seq / 15 if seq < 16_000 else seq / 25
+        purse, verdict = spend(purse, budget, view(seq, media_s), asked, 0.5)
+        sent.append(verdict.hard)
+    assert np.mean(sent[2000:]) == pytest.approx(share, abs=0.01)
 
 
 def test_an_easy_frame_is_not_encoded_for_its_size() -> None:
