@@ -100,7 +100,8 @@ def encode(service: str, message: WireMessage, now_s: float) -> Packet:
     """Make the packet that carries a message; ``now_s`` is this process's monotonic clock.
 
     Raises:
-        DropMessage: it does not fit the format, as boxes of 5000 classes do not, and file names that are no UTF-8.
+        DropMessage: it does not fit the format, as boxes of 5000 classes do not, and file names that are no UTF-8; or
+            it is larger than what is taken at the other end.
     """
     route = ROUTES[type(message)]
     kind = _PAYLOADS.get(type(message))
@@ -110,6 +111,8 @@ def encode(service: str, message: WireMessage, now_s: float) -> Packet:
         payload = msgpack.packb(body, default=to_jsonable_python) if binary else to_json(body, inf_nan_mode="null")
     except ValueError as error:  # of pydantic and msgpack, both of which have their own kinds of it
         raise DropMessage(f"it does not fit the wire format: {_reason(error)}") from error
+    if len(payload) > (limit_bytes := _limit_bytes(route.kind)):
+        raise DropMessage(f"a payload of {len(payload)} bytes is larger than the {limit_bytes} taken")
     return Packet(
         topic=str(topic_of(service, message)),
         payload=bytes(payload),
@@ -128,8 +131,7 @@ def decode(topic: str, payload: bytes, now_s: float) -> WireMessage:
             version, or names another stream than its topic.
     """
     parsed = parse(topic)
-    limit_bytes = MAX_PAYLOAD_BYTES if parsed.kind in _WITH_PICTURE else MAX_JSON_BYTES
-    if len(payload) > limit_bytes:
+    if len(payload) > (limit_bytes := _limit_bytes(parsed.kind)):
         raise DecodeError(topic, f"a payload of {len(payload)} bytes is larger than the {limit_bytes} taken")
     try:
         message = _decode(parsed, payload, now_s)
@@ -138,6 +140,10 @@ def decode(topic: str, payload: bytes, now_s: float) -> WireMessage:
     if topic_of(parsed.service, message) != parsed:
         raise DecodeError(topic, f"the payload belongs on {topic_of(parsed.service, message)}")
     return message
+
+
+def _limit_bytes(kind: Kind) -> int:
+    return MAX_PAYLOAD_BYTES if kind in _WITH_PICTURE else MAX_JSON_BYTES
 
 
 def _decode(topic: Topic, payload: bytes, now_s: float) -> WireMessage:

@@ -17,6 +17,7 @@ from pipeline.messages import (
     Message,
     NotStored,
     ReaderProgress,
+    Recalled,
     Result,
     Resume,
     SourceStatus,
@@ -24,6 +25,7 @@ from pipeline.messages import (
     Store,
     Stored,
     Tick,
+    Undeliverable,
     UplinkProgress,
 )
 from pipeline.model import Counts, Detections, Ending, FrameId, Tally, Verdict
@@ -472,3 +474,15 @@ def test_counts_of_the_reader_are_on_disk_when_its_status_changes(bench: Bench, 
     bench.ledger.close()
     bench.ledger = FragileLedger(tmp_path / "ledger.sqlite", "a test")
     assert bench.ledger.tally("gate").read == 7
+
+
+def test_what_is_too_much_for_a_miner_is_sent_without_its_older_half(bench: Bench) -> None:
+    judged = tuple((seq, Verdict(True, "IBT", 1.0, 0.5, "so")) for seq in range(1, 6))
+    sent = []
+    answers: list[Message] = [Recalled("gate", "m", judged)]
+    while answers:
+        (recalled,) = answers
+        assert isinstance(recalled, Recalled)
+        sent.append([seq for seq, _ in recalled.judged])
+        answers = bench.send(Undeliverable(recalled, "too large"))
+    assert sent == [[1, 2, 3, 4, 5], [4, 5], [5], []]

@@ -382,6 +382,15 @@ def test_an_oversized_payload_is_refused_unread(kind: type[Any], monkeypatch: py
     assert refused(PACKETS[kind]) == f"a payload of {size} bytes is larger than the {size - 1} taken"
 
 
+@every_type
+def test_nothing_is_sent_that_is_refused_for_its_size(kind: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender is told so, and the sink then sends what a miner asks for in a smaller piece."""
+    size, limit = len(PACKETS[kind].payload), "MAX_PAYLOAD_BYTES" if kind in BINARY else "MAX_JSON_BYTES"
+    monkeypatch.setattr(wire, limit, size - 1)
+    with pytest.raises(DropMessage, match=f"a payload of {size} bytes is larger than the {size - 1} taken"):
+        wire.encode(SERVICE, BUILDERS[kind](), SENT_S)
+
+
 def test_200_mb_are_refused() -> None:
     packet = dataclasses.replace(PACKETS[Frame], payload=bytes(200_000_000))
     assert refused(packet) == "a payload of 200000000 bytes is larger than the 67108864 taken"
