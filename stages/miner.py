@@ -22,7 +22,9 @@ from stages.mining.miner import View
 log = structlog.get_logger()
 
 KNOWN: Final = 256
-"""The verdicts on so many of a stream's last frames are kept, to be given again."""
+"""The verdicts on so many of a stream's last frames are kept, to be given again.
+
+Those that the sink gave back are kept as well until their frames have come again, however many wait for the cloud."""
 
 ASK_AGAIN_S: Final = (1.0, 5.0)
 """The first and the longest pause between two requests for what was remembered."""
@@ -104,7 +106,7 @@ class MinerStage:
         except DropMessage as error:
             yield from self._unreadable(detected, error)
         else:
-            yield from self._example(detected, verdict, started_s)
+            yield from self._example(detected, self._said(verdict), started_s)
 
     def _in_order(self, detected: Detected) -> Iterator[Message]:
         stream = self._streams.setdefault(detected.id.stream, _Stream())
@@ -142,10 +144,16 @@ class MinerStage:
             except DropMessage as error:
                 yield from self._unreadable(detected, error)
                 return
-            stream.known[seq] = replace(verdict, memory=memory.text()), memory
-            if len(stream.known) > KNOWN:
-                del stream.known[min(stream.known)]
+            stream.known[seq] = self._said(replace(verdict, memory=memory.text())), memory
+            for old in sorted(known for known in stream.known if known <= seq)[:-KNOWN]:
+                del stream.known[old]
         yield from self._example(detected, stream.known[seq][0], started_s)
+
+    def _said(self, verdict: Verdict) -> Verdict:
+        """The verdict, which says so where nobody looks at its frame. What the sink gives back has said it already."""
+        if self._detector is None or not verdict.hard:
+            return verdict
+        return replace(verdict, reason=f"{verdict.reason}; the edge's model has not looked at it")
 
     def _example(self, detected: Detected, verdict: Verdict, started_s: float) -> Iterator[Message]:
         steps_ms = {**detected.steps_ms, "mine": (self._clock() - started_s) * 1000}
@@ -160,8 +168,7 @@ class MinerStage:
             yield from self._unreadable(detected, error)
             return
         if verdict.hard:
-            reason = f"{verdict.reason}; the edge's model has not looked at it"
-            yield Example(detected, replace(verdict, reason=reason), steps_ms)
+            yield Example(detected, verdict, steps_ms)
             return
         seen = replace(detected, candidates=candidates, model=self._detector.model)
         yield Example(seen, verdict, {**steps_ms, "detect": (self._clock() - started_s) * 1000})

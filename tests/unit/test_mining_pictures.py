@@ -205,6 +205,22 @@ def test_a_damaged_picture_leaves_what_is_remembered_alone() -> None:
     assert [out.id.seq for out in outs if isinstance(out, Result)] == [2]
 
 
+def test_after_a_restart_it_is_not_said_twice_that_nobody_has_looked() -> None:
+    def stage() -> MinerStage:
+        return MinerStage(Decider(Motion()), clock=lambda: 100.0, detector=Seeing(), incarnation="m")
+
+    def judged(it: MinerStage, *known: tuple[int, Verdict]) -> list[tuple[int, Verdict]]:
+        for seq, x in ((1, 100), (2, 300)):
+            shown = replace(examples.detected(frame(with_square(x), seq)), candidates=NOTHING, model="")
+            it.process(shown)
+        outs = it.process(Recalled(examples.STREAM, "m", known))
+        return [(out.id.seq, out.verdict) for out in outs if isinstance(out, Example)]
+
+    first = judged(stage())
+    assert first[1][1].reason.endswith(" has changed by 73.1; the edge's model has not looked at it")
+    assert judged(stage(), *first) == first
+
+
 @pytest.mark.parametrize("ending", [Ending.EXPIRED, Ending.FAILED])
 def test_without_the_clouds_answer_it_is_said_that_nobody_has_one(ending: Ending) -> None:
     unseen = Example(replace(examples.detected(), candidates=NOTHING, model=""), examples.verdict(), {})

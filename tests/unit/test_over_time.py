@@ -13,7 +13,7 @@ from pipeline.budget import Budget
 from pipeline.image import Image
 from pipeline.messages import Example, Message, MinerProgress, Recalled, Tick
 from pipeline.model import Detections, FrameId, Verdict
-from stages.miner import MinerStage
+from stages.miner import KNOWN, MinerStage
 from stages.mining.audit import Audit
 from stages.mining.constant import CloudOnly
 from stages.mining.decider import Decider
@@ -22,6 +22,7 @@ from stages.mining.flicker import Flicker
 from stages.mining.ibt import IBT
 from stages.mining.memory import Memory
 from stages.mining.miner import View
+from tests import examples
 from tests.examples import detected, frame
 
 NAMES = ("helmet_on", "helmet_off")
@@ -207,6 +208,14 @@ def test_a_memory_of_another_tandem_is_left_out() -> None:
     it = begun((1, broken))
     assert fed(it, 1)[1] == broken
     assert FrameId("gate", 2).seq in fed(it, 2)
+
+
+def test_what_is_known_is_forgotten_once_its_frames_have_come_again_though_much_waits_for_the_cloud() -> None:
+    waiting = tuple((seq, examples.verdict(score=float(seq))) for seq in range(2, 2 * KNOWN))
+    it = begun(*waiting)
+    assert fed(it, *range(2, 2 * KNOWN)) == dict(waiting)
+    fed(it, 2 * KNOWN)
+    assert len(it._streams["gate"].known) == KNOWN
 
 
 def test_audited_frames_are_paid_from_the_budget() -> None:
