@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
+from hypothesis import settings
 
 from tests.simulation.coverage import PROPERTY, Coverage
 
 ROOT = Path(__file__).parent.parent
+
+settings.register_profile("shared machine", deadline=None)  # where others compute as well, a clock measures them
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

@@ -212,7 +212,6 @@ def test_ten_thousand_messages_that_should_not_be_there_do_no_harm(plant: Plant,
         max_examples=MESSAGES,
         derandomize=True,
         database=None,
-        deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

@@ -49,7 +49,7 @@ def joined(truth: Boxes, edge: list[Detections], cloud: list[Detections]) -> Joi
     return joint_of(truth, of_edge, of_cloud, PICTURES, 2)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(0, 2**PICTURES - 1))
 def test_the_quick_map_is_that_of_the_library(seed: int, chosen: int) -> None:
     truth, edge, cloud = a_set(seed)

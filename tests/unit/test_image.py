@@ -287,7 +287,7 @@ class TestRefusal:
     def test_the_widest_picture_is_encoded(self) -> None:
         assert jpeg_size(encode_jpeg(np.zeros((1, 65500, 3), np.uint8), 90)) == (65500, 1)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(st.data())
     def test_damaged_jpegs_are_decoded_or_dropped(self, data: st.DataObject) -> None:
         damaged = bytearray(jpeg(24, 16))

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.model import Detections
@@ -41,14 +41,12 @@ def score(name: str, seen: View, **parameters: object) -> float:
     return found
 
 
-@settings(deadline=None)
 @given(scores)
 def test_least_confidence_is_what_the_likelier_answer_lacks(found: list[float]) -> None:
     expected = math.fsum(1 - max(s, 1 - s) for s in found)
     assert score("LeastConfidence", view(found), least=0) == pytest.approx(expected, abs=1e-6)
 
 
-@settings(deadline=None)
 @given(scores)
 def test_entropy_is_shannons_in_bits(found: list[float]) -> None:
     expected = -math.fsum(p * math.log2(p) for s in found for p in (s, 1 - s) if p > 0)
@@ -56,7 +54,6 @@ def test_entropy_is_shannons_in_bits(found: list[float]) -> None:
     assert score("Entropy", view([0.5]), least=0) == 1
 
 
-@settings(deadline=None)
 @given(scores)
 def test_margin_to_background_where_no_class_rivals(found: list[float]) -> None:
     expected = math.fsum((1 - abs(s - (1 - s))) ** 2 for s in found)
@@ -85,14 +82,12 @@ def test_a_frame_without_reported_boxes_is_on_the_same_scale(name: str) -> None:
     assert all(a < b for a, b in pairwise(rising))
 
 
-@settings(deadline=None)
 @given(scores)
 def test_band_counts_what_is_in_it(found: list[float]) -> None:
     low, high = float(np.float32(0.2)), float(np.float32(0.7))
     assert score("UncertaintyBand", view(found), low=0.2, high=0.7) == sum(low <= s <= high for s in found)
 
 
-@settings(deadline=None)
 @given(scores, st.floats(1, 60), st.integers(1, 10))
 def test_difficult_case_is_the_two_rules_of_the_paper(found: list[float], side: float, many: int) -> None:
     seen = view(found, [[0, 0, side, side]] * len(found))
@@ -105,7 +100,6 @@ def test_difficult_case_is_the_two_rules_of_the_paper(found: list[float], side: 
     assert make_miner("DifficultCase", {"many": many, "small": 0.005}).judge(seen).hard == expected
 
 
-@settings(deadline=None)
 @given(scores)
 def test_empty_suspicious_looks_at_frames_without_boxes_only(found: list[float]) -> None:
     best, floor = max(found, default=0), float(np.float32(0.1))
@@ -122,7 +116,6 @@ def test_a_score_that_is_no_number_never_makes_a_frame_easier(name: str) -> None
     assert verdict.hard or (verdict.score or 0) >= before
 
 
-@settings(deadline=None)
 @given(apart, st.randoms(use_true_random=False))
 def test_the_order_of_boxes_changes_nothing(found: list[tuple[float, int]], random: object) -> None:
     order = list(range(len(found)))

@@ -654,7 +654,7 @@ def test_a_file_at_its_own_speed_waits_for_the_window_and_loses_nothing() -> Non
 # Whatever happens
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32),
     window=st.integers(1, 8),

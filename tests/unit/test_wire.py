@@ -181,7 +181,7 @@ def test_what_carries_pixels_is_msgpack_of_version_1(kind: type[Any]) -> None:
     assert next(iter(body_of(PACKETS[kind]).items())) == ("v", 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(some_detections(), verdicts, words, steps, st.data())
 def test_any_values_survive_the_chain(
     seen: Detections, verdict: Verdict, model: str, steps_ms: dict[str, float], data: st.DataObject
@@ -196,7 +196,7 @@ def test_any_values_survive_the_chain(
     assert comparable(travelled(hard)) == comparable(hard)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(some_detections(), verdicts, words, st.none() | st.text("abcü", max_size=256), st.integers(0, 10**15))
 def test_any_result_survives_on_its_way_to_the_sink(
     seen: Detections, verdict: Verdict, reason: str, model: str | None, captured_us: int
@@ -213,7 +213,7 @@ def test_any_result_survives_on_its_way_to_the_sink(
     assert comparable(travelled(store(message))) == comparable(store(message))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(some_detections(), verdicts, words, st.sampled_from(AnswerStatus))
 def test_what_people_read_is_rounded_and_no_worse(
     seen: Detections, verdict: Verdict, reason: str, status: AnswerStatus
@@ -690,7 +690,7 @@ def test_thousands_of_damaged_payloads_are_harmless(kind: type[Any]) -> None:
         harmless(packet.topic, chance.randbytes(length))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.sampled_from(list(BUILDERS)), st.data(), junk)
 def test_payloads_with_other_values_are_harmless(kind: type[Any], data: st.DataObject, value: object) -> None:
     path, _ = data.draw(st.sampled_from(places(body_of(PACKETS[kind]))))
@@ -700,7 +700,7 @@ def test_payloads_with_other_values_are_harmless(kind: type[Any], data: st.DataO
     harmless(packet.topic, changed(kind, path, value).payload)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(TOPICS), st.dictionaries(st.text(max_size=6), junk, max_size=4))
 def test_maps_of_anything_are_harmless(topic: str, body: dict[str, Any]) -> None:
     harmless(topic, msgpack.packb({"v": 1, **body}))
