@@ -17,6 +17,7 @@ from pipeline.cli_mining import evaluate
 from pipeline.cli_operator import fetch, operator
 from pipeline.cli_options import (
     BigModel,
+    Command,
     ConfigFile,
     LittleModel,
     Pace,
@@ -41,10 +42,10 @@ app = typer.Typer(
 
 app.add_typer(broker_app)
 app.add_typer(sedna_app)
-app.command()(export)
-app.command()(evaluate)
-app.command()(operator)
-app.command()(fetch)
+app.command(cls=Command)(export)
+app.command(cls=Command)(evaluate)
+app.command(cls=Command)(operator)
+app.command(cls=Command)(fetch)
 
 
 def main() -> NoReturn:
@@ -74,7 +75,7 @@ def tandem(
     """Joint inference for cameras: a little model at the edge, a big one in the cloud, MQTT between them."""
 
 
-@app.command()
+@app.command(cls=Command)
 def replay(
     videos: Annotated[
         list[str] | None,
@@ -159,7 +160,7 @@ def replay(
     raise typer.Exit(run_replay(loaded, chosen, console()))
 
 
-@app.command()
+@app.command(cls=Command)
 def drill(
     videos: Annotated[
         list[str] | None,
@@ -202,7 +203,7 @@ def drill(
     raise typer.Exit(run_drill(loaded, chosen, console()))
 
 
-@app.command()
+@app.command(cls=Command)
 def run(
     stages: Annotated[
         list[StageName],
@@ -223,14 +224,15 @@ def run(
     It waits for the broker and for sources as long as it takes. After SIGTERM it finishes what is here, without waiting
     for the cloud, and ends with 0.
     """
+    from pipeline.app.compose import Names
     from pipeline.app.run import run as run_stages
 
     loaded = config_from(config, _listen(http), settings)
-    log.configure(loaded.process or "-".join(stages), level=loaded.log_level)
+    log.configure(Names.of(loaded, stages).process, level=loaded.log_level)
     run_stages(loaded, list(dict.fromkeys(stages)), held=held)
 
 
-@app.command()
+@app.command(cls=Command)
 def check(
     stages: Annotated[
         list[StageName] | None,
@@ -251,7 +253,7 @@ def check(
     raise typer.Exit(run_check(loaded, stages or list(StageName), console()))
 
 
-@app.command()
+@app.command(cls=Command)
 def status(
     broker: Annotated[str | None, typer.Option(metavar="URL", help="The broker, mqtt[s]://HOST:PORT.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from broker.secure.roles import Access, Role
+from pipeline.cli_options import Command
 from pipeline.errors import ConfigError
 
 app = typer.Typer(
@@ -25,7 +26,7 @@ Streams = Annotated[
 User = Annotated[str, typer.Argument(metavar="NAME", help="The user's name, e.g. worker-2.", show_default=False)]
 
 
-@app.command()
+@app.command(cls=Command)
 def init(
     folder: Folder,
     hosts: Annotated[
@@ -62,7 +63,7 @@ def init(
     make(folder, service, hosts=tuple(hosts or ()), bind=bind, ports=ports, streams=edges)
 
 
-@app.command()
+@app.command(cls=Command)
 def add(
     folder: Folder,
     role: Annotated[Role, typer.Argument(metavar="edge|worker|viewer", help="What it is.", show_default=False)],
@@ -84,7 +85,7 @@ def add(
     let_in(folder, role, name, access, tuple(streams or ()))
 
 
-@app.command()
+@app.command(cls=Command)
 def remove(folder: Folder, name: User) -> None:
     """Let a user in no more, and remove its files. A broker that runs here knows it at once."""
     from pipeline.app.secure_broker import lock_out
@@ -92,7 +93,7 @@ def remove(folder: Folder, name: User) -> None:
     lock_out(folder, name)
 
 
-@app.command()
+@app.command(cls=Command)
 def run(folder: Folder) -> None:
     """Run Mosquitto with the folder until SIGTERM."""
     from pipeline.app.secure_broker import serve

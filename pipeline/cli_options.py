@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand
 
 from pipeline.config import Config, assignment, load, merged, nested
 
@@ -34,6 +35,23 @@ Pace = Annotated[
     str | None,
     typer.Option("--pace", metavar="max|real", help="Read a file as fast as it goes, or in its own time [max]."),
 ]
+
+
+class Command(TyperCommand):
+    """A command whose help names an argument as its usage does; that it is a list of str tells people nothing."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the sections of arguments and options."""
+        for title, kind in (("Arguments", "argument"), ("Options", "option")):
+            there = [(each, each.get_help_record(ctx)) for each in self.get_params(ctx) if each.param_type_name == kind]
+            if rows := [(_shown(each, record[0]), record[1]) for each, record in there if record]:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+def _shown(parameter: Any, name: str) -> str:
+    many = "..." if parameter.nargs != 1 else ""
+    return name if parameter.param_type_name == "option" else f"{parameter.metavar or parameter.name}{many}"
 
 
 def console() -> Console:

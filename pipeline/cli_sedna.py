@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pipeline import log
-from pipeline.cli_options import Settings, console, overrides_of
+from pipeline.cli_options import Command, Settings, console, overrides_of
 from pipeline.errors import ConfigError
 
 app = typer.Typer()
@@ -23,7 +23,7 @@ class Models(StrEnum):
     SHIPPED = "shipped"
 
 
-@app.command()
+@app.command(cls=Command)
 def sedna(
     file: Annotated[
         Path,

@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from pipeline.budget import BudgetSetting
 from pipeline.duration import Duration
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, together
 from pipeline.keep import Keep
 from pipeline.model import stream_name
 from pipeline.settings import (
@@ -250,8 +250,13 @@ def load(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         settings = merged(settings, nested_at(path, value))
         variables[path] = name
     overrides = overrides or {}
+    settings = merged(settings, overrides)
+    if "HEM_PARAMETERS" in variables.values() and not _has(settings, ("miner", "name")):
+        raise ConfigError(
+            "HEM_PARAMETERS", "whose parameters these are is not said: set HEM_NAME too, e.g. HEM_NAME=IBT"
+        )
     return validated(
-        merged(settings, overrides),
+        settings,
         {path: name for path, name in variables.items() if not _has(overrides, path)},
     )
 
@@ -281,7 +286,7 @@ def validated(settings: Mapping[str, Any], variables: Variables | None = None) -
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
-        raise _config_error(error, variables or {}) from error
+        raise together([_config_error(found, variables or {}) for found in _worth_telling(error)]) from error
 
 
 def _has(settings: Any, path: Sequence[str]) -> bool:
@@ -292,10 +297,20 @@ def _has(settings: Any, path: Sequence[str]) -> bool:
     return True
 
 
-def _config_error(error: ValidationError, variables: Variables) -> ConfigError:
-    """The first thing that is wrong, in words that say what would be right; a typo before what is missing for it."""
+def _worth_telling(error: ValidationError) -> Iterator[ErrorDetails]:
+    """What is wrong, once for each setting; what is missing beside a typo may be what that one was to be."""
     errors = error.errors(include_url=False)
-    first = next((found for found in errors if found["type"] == "extra_forbidden"), errors[0])
+    typos = {found["loc"][:-1] for found in errors if found["type"] == "extra_forbidden"}
+    told = set()
+    for found in errors:
+        missing = found["type"] == "missing" and found["loc"][:-1] in typos
+        if not missing and found["loc"] not in told:
+            told.add(found["loc"])
+            yield found
+
+
+def _config_error(first: ErrorDetails, variables: Variables) -> ConfigError:
+    """One thing that is wrong, in words that say what would be right."""
     path = tuple(str(part) for part in first["loc"] if part != "[key]")
     at, name = next(
         ((at, name) for at, name in variables.items() if at[: len(path)] == path or path[: len(at)] == at),

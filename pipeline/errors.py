@@ -15,6 +15,10 @@
 Anything else that is raised is a bug and ends the process, loudly.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class TandemError(Exception):
     """Everything that Tandem raises on purpose."""
@@ -30,6 +34,15 @@ class ConfigError(TandemError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
         self.field = field
+
+
+def together(errors: Sequence[ConfigError]) -> ConfigError:
+    """One error that says all of what ``errors`` say; at least one of them."""
+    first, *others = errors
+    if not others:
+        return first
+    words = str(first).removeprefix(f"{first.field}: ")
+    return ConfigError(first.field, "; ".join((words, *map(str, others))))
 
 
 class DropMessage(TandemError):

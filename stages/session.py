@@ -16,6 +16,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as faults
 
 from pipeline.errors import ConfigError, DropMessage
+from stages.models import check_model_file
 from stages.runtime import Array, TensorInfo
 
 CPU: Final = "CPUExecutionProvider"
@@ -66,7 +67,7 @@ class OnnxSession:
             ConfigError: there is no such file, it is no ONNX model, or a provider is not available.
         """
         self._path = path
-        _check_file(section, path)
+        check_model_file(section, path)
         _check_providers(section, providers)
         try:
             self._session: Any = ort.InferenceSession(path, _options(threads), providers=list(providers))
@@ -93,21 +94,6 @@ class OnnxSession:
             shapes = ", ".join(f"{name} {array.dtype}{array.shape}" for name, array in inputs.items())
             raise DropMessage(f"{self._path.name} does not run on {shapes}: {_brief(error)}") from error
         return outputs
-
-
-def _check_file(section: str, path: Path) -> None:
-    field = f"{section}.model"
-    if path.is_dir():
-        raise ConfigError(field, f"{path} is a folder: name the ONNX file in it")
-    try:
-        with path.open("rb"):
-            pass
-    except FileNotFoundError as error:
-        raise ConfigError(
-            field, f"there is no file {path}: name an ONNX file, or one of the shipped models, little or big"
-        ) from error
-    except OSError as error:
-        raise ConfigError(field, f"{path} cannot be read ({error.strerror}): check its permissions") from error
 
 
 def _check_providers(section: str, providers: Sequence[str]) -> None:

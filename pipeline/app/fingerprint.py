@@ -18,7 +18,7 @@ _SAMPLE_BYTES = 1 << 16
 
 
 def fingerprint(config: Config, stream: str, address: SourceAddress, source: VideoSource) -> str:
-    """Hash the stream's source, sampling, models, what decides, seed, and whether pictures explain themselves.
+    """Hash the stream's source, sampling, models, what decides, seed, and how pictures are encoded and drawn on.
 
     Raises:
         SourceError: the source is a file that is not there yet.
@@ -27,6 +27,7 @@ def fingerprint(config: Config, stream: str, address: SourceAddress, source: Vid
         "source": source_identity(address, live=source.live),
         "sampling": repr(sampling(config, config.streams[stream])),
         "jpeg_quality": config.reader.jpeg_quality,
+        "drawn_quality": config.sink.jpeg_quality,
         "edge": model_identity(config.detector),
         "cloud": model_identity(config.cloud),
         "miner": config.miner.model_dump(mode="json"),

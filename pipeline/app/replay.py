@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,11 @@ from pipeline.app.places import Places
 from pipeline.app.replay_run import Options, ReplayRun
 from pipeline.app.report import Report, Run
 from pipeline.config import Config
-from pipeline.errors import ConfigError, SourceError, TandemError
+from pipeline.errors import ConfigError, SourceError, TandemError, together
 from stages.ledger_report import read_report, span_s
+from stages.models import check_model_file, model_path
 from stages.outputs import remove_outputs
-from stages.sources.address import parse_source
+from stages.sources.address import SourceKind, parse_source
 from stages.sources.factory import check_source, make_source
 from stages.sqlite_outbox import remove_outbox
 
@@ -42,7 +42,7 @@ def replay(config: Config, options: Options, console: Console) -> int:
     """
     lengths = checked(config)
     if options.report:
-        check_report(options.report)
+        check_report(options.report, _needed(config, Places.of(config)))
     if options.fresh:
         remove_earlier(config)
     places = Places.of(config)
@@ -67,7 +67,7 @@ def replay(config: Config, options: Options, console: Console) -> int:
         # Last, since it takes its time.
         if config.sink.compare:
             interrupted |= not _compared(report, finished, interrupts, int(interrupted), console)
-            if options.report:
+            if options.report and options.report.is_file():
                 report.write(options.report)  # now it names them
     return _verdict(report, console, interrupted=interrupted)
 
@@ -152,27 +152,79 @@ def _verdict(report: Report, console: Console, *, interrupted: bool) -> int:
 
 
 def checked(config: Config) -> dict[str, int | None]:
-    """Look at sources and miner before anything starts; returns each source's length in frames, where it has one."""
-    miner_of(config)
+    """Look at miner, models and sources before anything starts; returns each source's frames, where they are known.
+
+    Raises:
+        ConfigError: it says all that is wrong with them.
+    """
+    wrong: list[ConfigError] = []
     lengths: dict[str, int | None] = {}
-    for stream, settings in config.streams.items():
-        source = make_source(parse_source(settings.source), sampling(config, settings))
-        try:
-            lengths[stream] = check_source(source)
-        except SourceError as error:
-            raise ConfigError(f"streams.{stream}.source", str(error)) from error
+    with _noted(wrong):
+        miner_of(config)
+    for section, model in (("detector", config.detector), ("cloud", config.cloud)):
+        with _noted(wrong):
+            check_model_file(section, model_path(model.model))
+    for stream in config.streams:
+        with _noted(wrong):
+            lengths[stream] = _length(config, stream)
+    if wrong:
+        raise together(wrong)
     return lengths
 
 
-def check_report(path: Path) -> None:
-    """See now that the report can be written at the end."""
+@contextlib.contextmanager
+def _noted(wrong: list[ConfigError]) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        wrong.append(error)
+
+
+def _length(config: Config, stream: str) -> int | None:
+    settings, field = config.streams[stream], f"streams.{stream}.source"
+    source = make_source(parse_source(settings.source, field), sampling(config, settings))
+    try:
+        return check_source(source)
+    except SourceError as error:
+        raise ConfigError(field, str(error)) from error
+
+
+def check_report(path: Path, needed: Iterable[Path] = ()) -> None:
+    """See now that the report can be written at the end, and is none of the files that are ``needed`` besides.
+
+    Raises:
+        ConfigError: it is not so.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        wrong = "it is a folder" if path.is_dir() else "" if os.access(path.parent, os.W_OK) else "Permission denied"
+        wrong = _unwritable(path, needed)
     except OSError as error:
         wrong = error.strerror or str(error)
     if wrong:
         raise ConfigError("--report", f"{path} cannot be written ({wrong}): name another file")
+
+
+def _unwritable(path: Path, needed: Iterable[Path]) -> str:
+    """What speaks against it, if anything; whether something can be written, only trying tells."""
+    if path.is_dir():
+        return "it is a folder"
+    if any(path.exists() and file.exists() and path.samefile(file) for file in needed):
+        return "the replay needs this file"
+    if path.exists():
+        if path.is_file():
+            path.open("ab").close()
+        return ""  # a terminal, or a pipe
+    with tempfile.TemporaryFile(dir=path.parent):
+        return ""
+
+
+def _needed(config: Config, places: Places) -> Iterator[Path]:
+    yield places.ledger
+    yield from (model_path(model.model) for model in (config.detector, config.cloud))
+    for settings in config.streams.values():
+        address = parse_source(settings.source)
+        if address.kind is SourceKind.LOCAL:
+            yield Path(address.location)
 
 
 def remove_earlier(config: Config) -> None:

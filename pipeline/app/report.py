@@ -16,10 +16,11 @@ from pipeline.app.places import Places
 from pipeline.app.sizes import size_text
 from pipeline.app.spending import Spending, spendings
 from pipeline.budget import Budget
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StorageError
 from pipeline.gain import Estimate, Gain
 from pipeline.model import Tally
 from stages.ledger_report import StreamReport, percentile, read_report
+from stages.whole_files import publish
 
 PICTURES: Final = ("all", "hard_edge", "hard_cloud", "dataset")
 
@@ -136,11 +137,16 @@ class Report:
         Raises:
             ConfigError: the file cannot be written.
         """
+        text = json.dumps(self.as_json(), indent=2) + "\n"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(self.as_json(), indent=2) + "\n")
-        except OSError as error:
-            raise ConfigError("--report", f"{path} cannot be written ({error.strerror}): name another file") from error
+            if path.is_file() or not path.exists():
+                publish({str(path): text.encode()})
+            else:
+                path.write_text(text)  # a terminal, or a pipe
+        except (OSError, StorageError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError("--report", f"{path} cannot be written ({why}): name another file") from error
 
     def show(self, console: Console) -> None:
         """Print it for people."""

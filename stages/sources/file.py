@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -27,15 +28,39 @@ BREAKS: Final = 3
 
 _TOLERANCE_FRAMES: Final = 3
 
+_GAPS_AT_MOST: Final = 0.05
+"""Where more of the frames than this come late after the one before, that is how the video is, and no damage."""
+
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Gaps:
+    """Where a file has no frame for longer than from one to the next, seconds in the source."""
+
+    count: int = 0
+    sum_s: float = 0.0
+    longest_s: float = 0.0
+    longest_at_s: float = 0.0
+
+    def with_one(self, from_s: float, to_s: float) -> _Gaps:
+        took_s = to_s - from_s
+        longest = max((self.longest_s, self.longest_at_s), (took_s, from_s), key=lambda gap: gap[0])
+        return _Gaps(self.count + 1, self.sum_s + took_s, *longest)
+
+    def __str__(self) -> str:
+        many = f"{self.count} gaps" if self.count > 1 else "a gap"
+        longest = f"{self.longest_s:.1f} s from {self.longest_at_s:.1f} s on"
+        return f"{many} without frames, {self.sum_s:.1f} s in all, the longest {longest}"
 
 
 class FileSource:
     """A video file that is read as fast as it is asked for, every time with the same frames and numbers.
 
     It decodes what it must (``grab``), and converts to pixels only what is sampled and wanted (``retrieve``). A file
-    that is cut short ends normally, and ``Ended.note`` says how much of it could be read. Behind a URL that may be the
-    connection's fault: the file is opened again, and ends when it has broken off at the same frame ``BREAKS`` times.
+    that is cut short or has holes ends normally, and ``Ended.note`` says how much of it could be read. Behind a URL
+    that may be the connection's fault: the file is opened again, and ends when it has broken off at the same frame
+    ``BREAKS`` times.
     """
 
     live = False
@@ -79,6 +104,7 @@ class FileSource:
         self._first_seq = 1
         self._ahead = False
         self._last_s = 0.0
+        self._gaps = _Gaps()
         self._remote = "://" in location
         self._silent_s = 0.0
         self._breaks = Counter() if breaks is None else breaks
@@ -100,7 +126,7 @@ class FileSource:
             capture.release()
             raise SourceError(self._unplayable())
         self._capture, self._ahead, self._wanted = capture, True, wanted
-        self._seq, self._first_seq, self._last_s = 0, first_seq, 0.0
+        self._seq, self._first_seq, self._last_s, self._gaps = 0, first_seq, 0.0, _Gaps()
         self.fps = stated_fps(capture)
         self.length = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT))) or None
 
@@ -144,7 +170,10 @@ class FileSource:
             return False
         self._ahead, self._silent_s = False, 0.0
         self._seq += 1
-        self._last_s = max(self._last_s, self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        at_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if self._seq > 1 and self.fps and at_s - self._last_s > (1 + _TOLERANCE_FRAMES) / self.fps:
+            self._gaps = self._gaps.with_one(self._last_s, at_s)
+        self._last_s = max(self._last_s, at_s)
         return True
 
     def _picture(self, passed: Passed) -> Picture | None:
@@ -176,6 +205,8 @@ class FileSource:
                 f"{self.name} is cut short or damaged: {self._seq} of the {stated} frames that it states "
                 "could be read; copy it anew if you need the rest"
             )
+        elif 0 < self._gaps.count <= max(1, _GAPS_AT_MOST * self._seq):
+            notes.append(f"{self.name} has {self._gaps}; copy it anew if it should have none")
         return "; ".join(notes)
 
     def _cut_short(self, capture: Capture) -> int:

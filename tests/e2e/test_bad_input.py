@@ -47,6 +47,12 @@ CALLS: Final[Mapping[str, Wrong]] = {
     "a model that is none": Wrong(
         ("--little", "text.onnx"), ("detector.model", "text.onnx is no ONNX model", "export it as ONNX")
     ),
+    "a model that is not there": Wrong(
+        ("--little", "nope.onnx"), ("detector.model: there is no file nope.onnx", "name an ONNX file")
+    ),
+    "several things at once": Wrong(
+        ("--little", "nope.onnx", "--miner", "IBTT"), ("miner.name", "known are", "detector.model", "no file nope.onnx")
+    ),
     "an unknown head": Wrong(
         ("--big", "odd.onnx"),
         ("cloud.model", "odd.onnx", "(1, 3, 5)", "(B, 4+nc, A)", "(B, A, 5+nc)", "(B, N, 6)"),
@@ -73,6 +79,12 @@ CALLS: Final[Mapping[str, Wrong]] = {
     "no broker's address": Wrong(("--broker", "here"), ("broker.url", "'here'", "write mqtt://HOST:PORT")),
     "a file where outputs go": Wrong(("--out", "text.mp4"), ("--out", "text.mp4", "name another folder")),
     "a file where pictures go": Wrong(("--out", "taken"), ("taken/all", "cannot be written", "choose another folder")),
+    "a report in place of a video": Wrong(
+        ("good.mp4", "--report", "good.mp4"), ("--report: good.mp4 cannot be written", "the replay needs this file")
+    ),
+    "a report where nothing can be written": Wrong(
+        ("--report", "/proc/tandem.json"), ("--report: /proc/tandem.json cannot be written", "name another file")
+    ),
     "a report that cannot be written": Wrong(
         ("--report", "text.mp4/r.json"), ("--report", "text.mp4/r.json cannot be written", "name another file")
     ),
@@ -88,6 +100,7 @@ def refusals(mosquitto: str, clip: Path, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("wrong")
     (folder / "empty.mp4").touch()
     (folder / "cut.mp4").write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    (folder / "good.mp4").write_bytes(clip.read_bytes())
     for name in ("text.mp4", "text.onnx"):
         (folder / name).write_text("A video begins elsewhere.")
     (folder / "typo.yaml").write_text("redaer:\n  every: 3\n")

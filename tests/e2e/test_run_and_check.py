@@ -73,11 +73,15 @@ def test_it_starts_before_broker_and_source_and_a_file_that_is_done_stays_done(c
 def test_after_sigterm_it_does_not_wait_for_the_cloud(clip: Path, tandem: Tandem, broker: PrivateMosquitto) -> None:
     out = Out(tandem.folder / "out")
     command = ("run", *EDGE, *settings(tandem, clip, broker.port, miner={"name": "CloudOnly"}))
-    with listening(broker.port, "tandem/+/+/state") as listener, tandem.start(*command) as running:
+    topics = ("tandem/+/+/state", "tandem/+/stages/+")
+    with listening(broker.port, *topics) as listener, tandem.start(*command) as running:
         listener.state(lambda state: state["tally"]["pending"] == len(SEQS))
         running.signal(signal.SIGTERM)
         ran = running.ended(15)
     assert ran.exit_code == 0, ran
+    # The log's lines are of the process that the broker knows.
+    logged = {json.loads(line)["process"] for line in ran.stderr.splitlines() if line.startswith("{")}
+    assert logged == {topic.split("/")[-1] for topic, _ in listener.heard if "/stages/" in topic}
     tally = out.tally()
     assert balances(tally)
     assert tally["pending"] == len(SEQS)

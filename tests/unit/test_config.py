@@ -225,6 +225,17 @@ class TestErrors:
     def test_what_is_wrong_is_named_with_what_would_be_right(self, settings: dict[str, Any], told: str) -> None:
         assert refused(settings).startswith(told)
 
+    def test_all_that_is_wrong_is_told_at_once(self) -> None:
+        told = refused({"reader": {"every": 0, "evry": 1}, "streams": {"gate": {"sorce": "a"}}, "log_level": "loud"})
+        assert told.split("; ") == [
+            "streams.gate.sorce: there is no such setting",
+            "did you mean 'source'?",
+            "reader.every: should be greater than or equal to 1 (it is 0)",
+            "reader.evry: there is no such setting",
+            "did you mean 'every'?",
+            "log_level: should be 'debug', 'info', 'warning' or 'error' (it is 'loud')",
+        ]
+
     def test_a_long_value_is_shortened(self) -> None:
         assert len(refused({"reader": {"every": "x" * 100_000}})) < 200
 
@@ -383,6 +394,12 @@ class TestSedna:
     def test_a_miner_without_parameters(self, monkeypatch: pytest.MonkeyPatch, nothing: str) -> None:
         monkeypatch.setenv("HEM_PARAMETERS", nothing)
         assert load().miner.parameters == {}
+
+    def test_parameters_without_a_miner_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HEM_PARAMETERS", '[{"key": "threshold_img", "value": "0.9"}]')
+        with pytest.raises(ConfigError, match=r"^HEM_PARAMETERS: .*set HEM_NAME too, e.g. HEM_NAME=IBT$"):
+            load()
+        assert load(overrides={"miner": {"name": "IBT"}}).miner.parameters == {"threshold_img": "0.9"}
 
     @pytest.mark.parametrize("text", ["threshold_img=0.9", '{"threshold_img": "0.9"}', '["a"]', '[{"key": "a"}]', "5"])
     def test_broken_parameters_are_shown_with_the_right_form(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:

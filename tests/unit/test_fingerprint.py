@@ -52,5 +52,10 @@ def test_pictures_that_explain_themselves_do_not_mix_with_those_that_do_not() ->
     assert of("rtsp://cam/live", {"sink": {"explain": False}}) == of("rtsp://cam/live")
 
 
+@pytest.mark.parametrize("section", ["reader", "sink"])
+def test_pictures_of_another_quality_do_not_mix(section: str) -> None:
+    assert of("rtsp://cam/live", {section: {"jpeg_quality": 60}}) != of("rtsp://cam/live")
+
+
 def test_nobody_is_shown_the_query() -> None:
     assert parse_source("rtsp://cam/live?channel=1&p=secret").name == "rtsp://cam/live"

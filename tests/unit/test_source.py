@@ -274,6 +274,28 @@ def test_a_container_that_counts_double_is_not_called_damaged(tmp_path: Path) ->
     assert capture.released
 
 
+class Holed(Stated):
+    """A capture whose frames after the twentieth come 3 s late, as of a file with a hole."""
+
+    def get(self, prop: int, /) -> float:
+        late_ms = 3000 * (prop == cv2.CAP_PROP_POS_MSEC and self.grabbed > 20)
+        return super().get(prop) + late_ms
+
+
+def test_a_file_with_a_hole_in_the_middle_says_where(tmp_path: Path) -> None:
+    source = stated(tmp_path, Holed(50, {cv2.CAP_PROP_FPS: 10, cv2.CAP_PROP_FRAME_COUNT: 80}))
+    source.name = "hole.mkv"
+    assert read_all(source)[2].note == (
+        "hole.mkv has a gap without frames, 3.1 s in all, the longest 3.1 s from 1.9 s on; "
+        "copy it anew if it should have none"
+    )
+
+
+def test_a_video_of_variable_rate_is_not_called_damaged(tmp_path: Path) -> None:
+    capture = Stated(50, {cv2.CAP_PROP_FPS: 50, cv2.CAP_PROP_FRAME_COUNT: 240})
+    assert read_all(stated(tmp_path, capture))[2].note == ""
+
+
 def test_a_file_without_a_frame_rate_is_noted(tmp_path: Path) -> None:
     pictures, _, ended = read_all(stated(tmp_path, Stated(26, {cv2.CAP_PROP_FPS: 0.0})))
     assert pictures[-1].media_s == 1.0
