@@ -67,7 +67,7 @@ def publish(files: Mapping[str, bytes | Path], *, durable: bool = False) -> int:
                 _forget(part)  # two names of one file stay where they are (rename(2)), as when this is done again
         if durable:
             for folder in {os.path.dirname(file) for file in files}:
-                _sync_folder(folder)
+                _sync_folder(folder or os.curdir)
     except OSError as error:
         for part in parts.values():
             _forget(part)
@@ -79,7 +79,7 @@ def publish(files: Mapping[str, bytes | Path], *, durable: bool = False) -> int:
 
 def _part_of(path: str) -> str:
     folder, name = os.path.split(path)
-    return f"{folder}/.{name}.part"
+    return os.path.join(folder, f".{name}.part")
 
 
 def _blocks_bytes(size_bytes: int) -> int:
