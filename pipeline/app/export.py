@@ -104,7 +104,7 @@ def _classes(found: Found, wanted: Export) -> tuple[str, ...]:
         raise ConfigError(
             "--classes", f"there is no class {', '.join(unknown)!r}; known are {', '.join(found.classes)}"
         )
-    return wanted.classes or tuple(found.classes)
+    return tuple(dict.fromkeys(wanted.classes or found.classes))
 
 
 def _split(found: Found, wanted: Export) -> list[tuple[Split, Sample]]:

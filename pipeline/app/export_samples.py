@@ -57,7 +57,8 @@ def find(outs: Sequence[Path]) -> Found:
     found = Found()
     seen: dict[tuple[str, int], Path] = {}
     for stream in streams:
-        prefix = f"{stream.name}-{1 + outs.index(stream.out)}" if names[stream.name] > 1 else stream.name
+        # No stream has a "_" in its name, so that no other one is called like this.
+        prefix = f"{stream.name}_{1 + outs.index(stream.out)}" if names[stream.name] > 1 else stream.name
         for row in read_frames(stream.ledger, stream.name):
             if row.hard or row.audited:
                 _take(found, stream, row, f"{prefix}_{row.seq}.jpeg", seen)
@@ -126,10 +127,11 @@ def _same(first: Path, picture: Path) -> bool:
 def _add_classes(found: Found, stream: _Stream) -> None:
     listed: list[str] = []
     try:
-        listed = (stream.dataset / "classes.txt").read_text().splitlines()
+        listed = (stream.dataset / "classes.txt").read_text("utf-8").splitlines()
     except FileNotFoundError:
         pass  # nothing was answered, or somebody took it out: then the boxes' own names do
-    except OSError as error:
-        raise ConfigError(str(stream.dataset / "classes.txt"), f"cannot be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(str(stream.dataset / "classes.txt"), f"cannot be read: {why}") from error
     seen = sorted({name for sample in found.samples for name in sample.labels.names})
     found.classes.extend(name for name in (*listed, *seen) if name not in found.classes)

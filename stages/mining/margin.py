@@ -16,9 +16,9 @@ SAME: Final = 0.5
 class Margin(UncertainBoxes):
     """Hard if the squared complements of the boxes' margins, put together, reach ``threshold``.
 
-    A box has (1 - |p1 - p2|)^2: p1 is its score, p2 that of its strongest rival, either background (1 - p1) or a box
-    of another class in its place (Scheffer, Decomain, Wrobel, "Active hidden Markov models for information
-    extraction", IDA 2001; squared as in Brust, Käding, Denzler, 2019, arXiv:1809.09875).
+    A box has (1 - |p1 - p2|)^2: p1 is its score, p2 that of the rival that comes nearest to it, either background
+    (1 - p1) or a box of another class in its place (Scheffer, Decomain, Wrobel, "Active hidden Markov models for
+    information extraction", IDA 2001; squared as in Brust, Käding, Denzler, 2019, arXiv:1809.09875).
     """
 
     name: ClassVar[str] = "Margin"

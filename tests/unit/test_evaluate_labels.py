@@ -116,3 +116,17 @@ def test_frames_of_a_video_are_known_by_their_numbers(tmp_path: Path) -> None:
     frames = shots([], [1, 11], [(10, 10), (10, 10)])
     found = read_labels(yolo(tmp_path, gate_000011="0 .5 .5 .5 .5"), frames, CLASSES, video=True)
     assert found.boxes.pictures.tolist() == [1]
+
+
+def test_labels_that_may_be_of_several_pictures_and_pictures_of_several_labels_are_refused(tmp_path: Path) -> None:
+    """The last one was taken, which is as good as a wrong one."""
+    twins = shots(["a.jpg", "a.png"], [1, 2], [(200, 100), (400, 300)])
+    with pytest.raises(ConfigError, match="IMAGES: 2 pictures are called a, which labels cannot tell apart"):
+        read_labels(yolo(tmp_path, a="0 .5 .5 .5 .5"), twins, CLASSES, video=False)
+    frames = shots([], [1, 11], [(10, 10), (10, 10)])
+    folder = yolo(tmp_path, gate_11="0 .5 .5 .5 .5", yard_000011="")
+    with pytest.raises(ConfigError, match=r"gate_11.txt and yard_000011.txt in .* are both labels of 11"):
+        read_labels(folder, frames, CLASSES, video=True)
+    images = [{"id": 7, "file_name": "train/a.jpg"}, {"id": 8, "file_name": "val/a.jpg"}]
+    with pytest.raises(ConfigError, match=r"any.json, images: 2 of them are of the picture a"):
+        truth(coco(tmp_path / "any.json", images=images))

@@ -31,10 +31,10 @@ HARD = (1, 11, 21, 31, 41, 51, 61, 71, 81, 91)
 AUDITED = 41
 
 
-def boxes(seq: int) -> Detections:
+def boxes(seq: int, names: tuple[str, ...] = NAMES) -> Detections:
     """Two boxes, of which one sticks out on the left, and one has nothing in the picture."""
     corners = np.array([[-4, 8, 12 + seq % 7, 40], [8, 8, 24, 24], [70, 0, 90, 9]], np.float32)
-    return Detections(corners, np.array([0.9, 0.4, 0.35], np.float32), np.array([2, 1, 1], np.int32), NAMES)
+    return Detections(corners, np.array([0.9, 0.4, 0.35], np.float32), np.array([2, 1, 1], np.int32), names)
 
 
 def run(
@@ -46,6 +46,7 @@ def run(
     live: bool = False,
     folders: OutputFolders | None = None,
     unanswered: Sequence[int] = (),
+    names: tuple[str, ...] = NAMES,
 ) -> None:
     """A run of one stream as its sink leaves it: frames that were sent, an easy one, and those that wait."""
     outputs = FolderOutputs({stream: folders or OutputFolders.under(out)})
@@ -61,7 +62,7 @@ def run(
             written = outputs.edge(first, examples.image(seed=seq))
             ledger.add(first, Counts(read=number, admitted=number), written)
             if not easy and seq not in unanswered:
-                last = replace(first, revision=2, ending=Ending.CLOUD, detections=boxes(seq), cloud_model="big")
+                last = replace(first, revision=2, ending=Ending.CLOUD, detections=boxes(seq, names), cloud_model="big")
                 ledger.end(last, outputs.cloud(last, written.files))
         ledger.commit()
 
@@ -146,7 +147,7 @@ def test_the_same_outputs_give_the_same_set(out: Path, tmp_path: Path, form: For
 
 
 def test_classes_are_chosen_and_ordered_and_weak_boxes_left_out(out: Path, tmp_path: Path) -> None:
-    exported(tmp_path / "on", out, val=0, classes=("helmet_on", "person"))
+    exported(tmp_path / "on", out, val=0, classes=("helmet_on", "person", "helmet_on"))
     exported(tmp_path / "sure", out, val=0, confidence=0.5)
     assert yaml.safe_load((tmp_path / "on" / "data.yaml").read_text())["names"] == {0: "helmet_on", 1: "person"}
     assert (tmp_path / "on/labels/train/gate_1.txt").read_text() == "0 0.250000 0.333333 0.250000 0.333333\n"
@@ -175,7 +176,27 @@ def test_several_runs_with_streams_of_one_name_keep_them_apart(tmp_path: Path) -
     run(tmp_path / "tuesday", source="tuesday.mp4")
     exported(tmp_path / "set", tmp_path / "monday", tmp_path / "tuesday", val=0)
     names = {path.name for path in (tmp_path / "set/images/train").iterdir()}
-    assert names == {f"gate-{number}_{seq}.jpeg" for number in (1, 2) for seq in HARD}
+    assert names == {f"gate_{number}_{seq}.jpeg" for number in (1, 2) for seq in HARD}
+
+
+def test_a_stream_that_is_called_like_another_with_a_number_keeps_its_pictures(tmp_path: Path) -> None:
+    for out, stream in (("monday", "gate"), ("tuesday", "gate"), ("wednesday", "gate-1")):
+        run(tmp_path / out, stream, source=f"{out}.mp4")
+    exported(tmp_path / "set", *(tmp_path / out for out in ("monday", "tuesday", "wednesday")), val=0)
+    assert len(list((tmp_path / "set/images/train").iterdir())) == 3 * len(HARD)
+
+
+def test_class_names_that_yaml_and_json_would_take_for_something_else_stay(tmp_path: Path) -> None:
+    odd = ("no", 'a: "b", {c}', "#hèlmet 头盔")
+    run(tmp_path / "out", names=odd)
+    for form in Format:
+        exported(tmp_path / form, tmp_path / "out", form=form, val=0)
+    assert yaml.safe_load((tmp_path / "yolo/data.yaml").read_text("utf-8"))["names"] == dict(enumerate(odd))
+    table = json.loads((tmp_path / "coco/annotations/instances_train.json").read_text("utf-8"))
+    assert [category["name"] for category in table["categories"]] == list(odd)
+    (tmp_path / "out/dataset/classes.txt").write_bytes(b"\xff\n")
+    with pytest.raises(ConfigError, match=r"classes.txt: cannot be read: it is no text"):
+        exported(tmp_path / "again", tmp_path / "out")
 
 
 def test_a_frame_that_two_runs_have_sent_is_there_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -53,6 +54,9 @@ def read_coco(file: Path, pictures: Mapping[str, Shot], key_of: Callable[[str], 
     coco = _parsed(file)
     names = {category.id: category.name for category in coco.categories}
     keys = {image.id: key for image in coco.images if (key := _checked(file, image, pictures, key_of)) is not None}
+    for key, count in Counter(keys.values()).items():
+        if count > 1:
+            raise ConfigError(f"{file}, images", f"{count} of them are of the picture {key}")
     known = {image.id for image in coco.images}
     drawn: dict[str, list[Drawn]] = {key: [] for key in keys.values()}
     for i, each in enumerate(coco.annotations):

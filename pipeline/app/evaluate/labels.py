@@ -54,8 +54,14 @@ def read_labels(path: Path, pictures: Sequence[Shot], classes: Sequence[str], *,
         video: whether the pictures are frames of a video.
 
     Raises:
-        ConfigError: there are none for these pictures, or one is ill-formed; file and line are named.
+        ConfigError: there are none for these pictures, or one is ill-formed; file and line are named. Or labels cannot
+            tell which of two pictures they are of, or two files are of one picture.
     """
+    for key, count in Counter(shot.key for shot in pictures).items():
+        if count > 1:
+            raise ConfigError(
+                "IMAGES", f"{count} pictures are called {key}, which labels cannot tell apart: rename them"
+            )
     drawn = _drawn(path, pictures, classes, video=video)
     if not any(shot.key in drawn for shot in pictures):
         called = ", ".join(shot.key for shot in pictures[:3])
@@ -88,7 +94,10 @@ def _drawn(
     texts = [file for file in files if file.suffix == ".txt" and file.name != CLASSES_FILE]
     tables = [file for file in files if file.suffix == ".json"]
     if texts:
-        keyed = {key: file for file in texts if (key := key_of(file.name, video=video)) in sizes}
+        keyed: dict[str, Path] = {}
+        for file in texts:
+            if (key := key_of(file.name, video=video)) in sizes and keyed.setdefault(key, file) != file:
+                raise ConfigError(LABELS, f"{keyed[key].name} and {file.name} in {path} are both labels of {key}")
         return read_yolo(keyed, sizes, path, classes)
     if len(tables) != 1:
         what = "neither .txt nor .json files" if not tables else f"{len(tables)} .json files: name one of them"
