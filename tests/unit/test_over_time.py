@@ -121,6 +121,23 @@ def test_it_says_so_and_its_numbers_do_too() -> None:
     assert second.reason.endswith("; almost equal to frame 1, which was sent")
 
 
+def test_a_near_duplicate_costs_nothing_and_is_no_part_of_the_quantile() -> None:
+    decider = Decider(IBT(threshold_box=1), Duplicates(), {"gate": Budget.parse("10 frames/s")})
+    memory, verdict = Memory(), None
+    for seq in range(1, 9):
+        memory, verdict = decider.decide(memory, view(seq, seen(HAT), level=20 * seq))
+    before, (memory, twin) = memory.purse, decider.decide(memory, view(9, seen(HAT), level=160))
+    assert verdict
+    assert verdict.hard
+    assert twin.duplicate_of == 8
+    assert before
+    assert memory.purse
+    assert memory.purse.scores == before.scores
+    assert memory.purse.left > before.left
+    assert twin.budget
+    assert twin.budget.left == pytest.approx(memory.purse.left)
+
+
 def test_a_change_in_one_corner_is_not_lost_in_the_mean() -> None:
     left = np.full((36, 64), 100, np.uint8)
     right = left.copy()
