@@ -35,6 +35,9 @@ def evaluate(
     images: Images,
     labels: Labels = None,
     report: ReportFile = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page there, with curves and telling pictures.")
+    ] = None,
     every: EveryNth = None,
     little: LittleModel = None,
     big: BigModel = None,
@@ -61,5 +64,5 @@ def evaluate(
     loaded = config_from(config, {"detector.model": little, "cloud.model": big}, settings)
     log.configure("evaluate", level="warning" if loaded.log_level == "info" else loaded.log_level)
     pictures = picture_set(images, every, loaded.reader.every, loaded.reader.jpeg_quality)
-    asked = Evaluation(pictures, labels, watched, resamples, cache.expanduser(), report)
+    asked = Evaluation(pictures, labels, watched, resamples, cache.expanduser(), report, html)
     run_evaluation(loaded, asked, console())

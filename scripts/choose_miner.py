@@ -22,7 +22,7 @@ from pipeline.app.evaluate.joint import joint_of
 from pipeline.app.evaluate.labels import read_labels, shots
 from pipeline.app.evaluate.metric import scored
 from pipeline.app.evaluate.pictures import picture_set
-from pipeline.app.evaluate.replay import RATIOS, Bench, bench, hardness, judged
+from pipeline.app.evaluate.replay import RATIOS, Bench, bench, hardness, measuring
 from pipeline.app.evaluate.run import both, views_of
 from pipeline.config import Config
 from pipeline.errors import ConfigError
@@ -48,7 +48,7 @@ def candidates() -> Iterator[tuple[str, Miner]]:
 def compared(table: Bench, views: Sequence[View], miners: Mapping[str, Miner]) -> list[tuple[str, float, float]]:
     """Name, mean share of the gap that is recovered, and the score that sends ``SENT``; the best first."""
     rows = []
-    for name, verdicts in judged(miners, views).items():
+    for name, verdicts in measuring(miners, views).items():
         scores = np.array([hardness(verdict) for verdict in verdicts])
         reached = [table.hardest(scores, ratio).gap_recovered for ratio in RATIOS]
         quarter = table.hardest(scores, SENT).threshold

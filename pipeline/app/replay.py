@@ -189,8 +189,8 @@ def _length(config: Config, stream: str) -> int | None:
         raise ConfigError(field, str(error)) from error
 
 
-def check_report(path: Path, needed: Iterable[Path] = ()) -> None:
-    """See now that the report can be written at the end, and is none of the files that are ``needed`` besides.
+def check_report(path: Path, needed: Iterable[Path] = (), *, option: str = "--report") -> None:
+    """See now that what ``option`` names can be written at the end, and is none of the files that are ``needed`` besides.
 
     Raises:
         ConfigError: it is not so.
@@ -201,7 +201,7 @@ def check_report(path: Path, needed: Iterable[Path] = ()) -> None:
     except OSError as error:
         wrong = error.strerror or str(error)
     if wrong:
-        raise ConfigError("--report", f"{path} cannot be written ({wrong}): name another file")
+        raise ConfigError(option, f"{path} cannot be written ({wrong}): name another file")
 
 
 def _unwritable(path: Path, needed: Iterable[Path]) -> str:

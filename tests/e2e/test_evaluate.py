@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 from tests.e2e.user import Tandem, draw_clip
@@ -41,7 +44,12 @@ def test_a_set_is_evaluated_with_labels_and_without_and_looked_at_once(tandem: T
     kept = {file: file.stat().st_mtime_ns for file in (tandem.folder / "cache").iterdir()}
     assert len(kept) == 2, "one for each model"
 
-    by_cloud, printed = report(tandem)
+    by_cloud, printed = report(tandem, "--html", "page.html")
+    page = (tandem.folder / "page.html").read_text()
+    pictures = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
+    assert pictures
+    assert all(cv2.imdecode(np.frombuffer(b64decode(one), np.uint8), cv2.IMREAD_COLOR) is not None for one in pictures)
+    assert not re.search(r"https?://|<script|<link", page)
     assert by_cloud["labels"] == "cloud model"
     assert "stand in for labels" in printed
     assert kept == {file: file.stat().st_mtime_ns for file in (tandem.folder / "cache").iterdir()}

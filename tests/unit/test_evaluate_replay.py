@@ -6,16 +6,23 @@ import io
 import json
 import math
 from collections.abc import Sequence
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from pipeline.app.evaluate.answers import Answers, Wrong
+from pipeline.app.evaluate.boxes import Boxes
 from pipeline.app.evaluate.findings import Ends, Findings, found
 from pipeline.app.evaluate.joint import Class, Joint
-from pipeline.app.evaluate.replay import RATIOS, Bench, bench, hardness, judged, ranked
+from pipeline.app.evaluate.page import page
+from pipeline.app.evaluate.replay import RATIOS, Bench, bench, hardness, judged, measuring, ranked, rate_of
 from pipeline.app.evaluate.run import SEDNA_EXAMPLE, miners_of
 from pipeline.app.evaluate.show import show
+from pipeline.app.evaluate.shown import Pair
+from pipeline.app.evaluate.telling import Witness
+from pipeline.budget import Budget
 from pipeline.config import validated
 from pipeline.errors import ConfigError
 from pipeline.model import Detections, Verdict
@@ -46,10 +53,29 @@ def verdicts(scores: Sequence[float], limit: float = 0.5) -> list[Verdict]:
     return [Verdict(hard=score >= limit, miner="X", score=score, threshold=limit, reason="") for score in scores]
 
 
+def witness(table: Bench) -> Witness:
+    """Objects of 10 x 10 pixels, of which both models have all; the names of the pictures are tags of HTML."""
+    n = table.joint.pictures
+    places = np.arange(n)
+    truth = Boxes(places, np.zeros(n, np.int64), np.tile([0.0, 0.0, 10.0, 10.0], (n, 1)), np.ones(n))
+    wrong = np.zeros((n, len(Wrong)), np.int64)
+    edge, cloud = (Answers(found, wrong, wrong[:, 0]) for found in (places < n // 2, np.ones(n, np.bool_)))
+    return Witness([f"<b>{i}</b>.jpg" for i in range(n)], ("helmet_off",), truth, edge, cloud)
+
+
 def findings(table: Bench, *, human: bool = True) -> Findings:
     knows = np.linspace(0, 1, PICTURES)
     each = {"Knows": verdicts(knows), "Wrong": verdicts(1 - knows)}
-    return found(table, each, map50_95=Ends(0.4, 0.5), watched="helmet_off", human=human)
+    return found(
+        table,
+        each,
+        (1000.0, each),
+        witness(table),
+        map50_95=Ends(0.4, 0.5),
+        watched="helmet_off",
+        human=human,
+        own="Wrong",
+    )
 
 
 def test_sending_what_the_edge_misses_recovers_the_gap(table: Bench) -> None:
@@ -86,7 +112,20 @@ def test_an_interval_holds_the_figure_and_more_pictures_narrow_it(table: Bench) 
 def test_a_cloud_that_is_no_better_leaves_no_gap() -> None:
     same = bench(made([True] * 4, [True] * 4), np.ones(4, np.int64), 0, 0.3, resamples=5, seed=0)
     assert math.isnan(same.hardest(np.arange(4.0), 0.5).gap_recovered)
-    report = found(same, {"X": verdicts([0, 1, 2, 3])}, map50_95=Ends(1, 1), watched="person", human=True).json()
+    each = {"X": verdicts([0, 1, 2, 3])}
+    told = found(
+        same,
+        each,
+        (1.0, each),
+        witness(same),
+        map50_95=Ends(1, 1),
+        watched="person",
+        human=True,
+        own="EdgeOnly",
+    )
+    report = told.json()
+    assert report["misses"]["pictures"] == []
+    assert "there is no gap to recover" in page(told, "set", {})
     assert report["best"]["0.20"] is None
     assert report["miners"]["X"]["0.20"]["gap_recovered"] is None
     json.dumps(report, allow_nan=False)
@@ -109,7 +148,7 @@ def test_every_miner_that_measures_is_replayed() -> None:
     view = View("a", 1, 0.0, 10, 10, Detections.empty(), Detections.empty(), 0.3)
     config = validated({"miner": {"name": "Entropy", "threshold": 3}})
     miners = miners_of(config)
-    assert set(judged(miners, [view])) == {*MINERS, SEDNA_EXAMPLE} - {"CloudOnly", "EdgeOnly", "Blur", "Motion"}
+    assert set(measuring(miners, [view])) == {*MINERS, SEDNA_EXAMPLE} - {"CloudOnly", "EdgeOnly", "Blur", "Motion"}
     assert miners["Entropy"].judge(view).threshold == 3, "the config's own"
     with pytest.raises(ConfigError, match=r"miner.name: Blur looks at pictures"):
         miners_of(validated({"miner": {"name": "Blur"}}))
@@ -129,6 +168,82 @@ def test_the_report_has_the_keys_that_were_agreed(table: Bench) -> None:
     assert report["thresholds"]["Knows"]["0.50"] == pytest.approx(20 / 39, abs=1e-4)
     assert report["as_set"]["Knows"]["share"] == 0.5
     assert (report["labels"], findings(table, human=False).json()["labels"]) == ("human", "cloud model")
+
+
+def test_a_budget_in_bytes_is_spent_without_knowing_what_comes(table: Bench) -> None:
+    """On pictures of one size that come at random, a fifth of the bytes is spent but for a tenth of it at first."""
+    n, draw = 2000, np.random.default_rng(5)
+    views = [
+        View("a", i + 1, i / 5, 100, 100, one, one.at_least(0.3), 0.3, jpeg_bytes=1000)
+        for i in range(n)
+        for one in [Detections(np.zeros((1, 4), np.float32), draw.random(1, np.float32), np.zeros(1, np.int32), ("a",))]
+    ]
+    rate = rate_of(views, np.full(n, 1000), 0.2)
+    assert rate == pytest.approx(0.2 * 1000 * 5)
+    miners = {"LeastConfidence": miners_of(validated({}))["LeastConfidence"]}
+    within = judged(miners, views, Budget("a fifth", "bytes", rate))["LeastConfidence"]
+    sent = np.array([verdict.hard for verdict in within])
+    assert 0.18 <= sent.mean() <= 0.2
+    scores = np.array([verdict.score for verdict in judged(miners, views)["LeastConfidence"]])
+    assert scores[sent].mean() > 0.9 * np.sort(scores)[-int(sent.sum()) :].mean()
+    assert findings(table).json()["by_budget"]["miners"]["Knows"]["share_of_bytes"] == pytest.approx(
+        610 / 820, abs=1e-4
+    )
+
+
+def test_the_worst_misses_say_what_was_missed_and_how_they_were_ranked(table: Bench) -> None:
+    misses = findings(table).json()["misses"]
+    assert (misses["miner"], misses["ratio"], len(misses["pictures"])) == ("Wrong", 0.2, 8)
+    assert {each["picture"] for each in misses["pictures"]} <= {f"<b>{i}</b>.jpg" for i in range(20, 40)}
+    assert misses["pictures"][0]["why"].startswith(
+        "The little model misses 1 helmet_off that the big one finds. Wrong gives it "
+    )
+    assert misses["pictures"][0]["why"].endswith("of 40: the first 8 are sent.")
+
+
+class _Page(HTMLParser):
+    """What a page holds: tags with their attributes, and all text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_has_the_figures_of_the_report_and_needs_nothing_else(table: Bench) -> None:
+    told = findings(table)
+    shown = Pair("data:image/jpeg;base64,AAAA", "data:image/jpeg;base64,BBBB")
+    text = page(told, "<i>photos</i>", {each.picture: shown for each in told.misses[1:]})
+    read, report = _Page(), told.json()
+    read.feed(text)
+    for tag, attributes in read.tags:
+        assert tag not in {"script", "link", "iframe", "object", "i", "b"} or (tag, len(attributes)) in {
+            ("b", 0),
+            ("i", 1),
+        }
+        for name, value in attributes.items():
+            assert "//" not in (value or ""), (tag, name)
+            assert name not in {"src", "href"} or (value or "").startswith("data:")
+    curves: dict[str, dict[str, float]] = {}
+    for tag, attributes in read.tags:
+        if tag == "g":
+            at = curves.setdefault(str(attributes["data-name"]), {})
+        elif tag == "circle":
+            at[str(attributes["data-ratio"])] = float(str(attributes["data-gap"]))
+    bounds = report["bounds"]
+    expected = {**report["miners"], "Oracle": bounds["oracle"], "Random, expected": bounds["random"]}
+    assert curves == {
+        name: {ratio: figure["gap_recovered"] for ratio, figure in each.items()} for name, each in expected.items()
+    }
+    assert sum(tag == "img" for tag, _ in read.tags) == 2 * 7, "a picture that cannot be read any more is left out"
+    assert "<i>photos</i>: what miners are worth" in read.text
+    assert told.misses[1].name in read.text
 
 
 def test_the_table_shows_the_best_first_and_says_whose_labels_these_are(table: Bench) -> None:

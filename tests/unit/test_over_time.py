@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.budget import Budget
@@ -147,6 +147,7 @@ def test_a_change_in_one_corner_is_not_lost_in_the_mean() -> None:
     assert largest_difference(left, left) == 0
 
 
+@settings(deadline=None)  # a busy machine is slow
 @given(frames)
 def test_deciding_is_a_pure_function_of_a_memory_that_survives_its_text(shown: list[list[tuple[int, ...]]]) -> None:
     decider = Decider(Flicker(), Duplicates(), {"gate": Budget.parse("50 %")})

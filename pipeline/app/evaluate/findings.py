@@ -9,12 +9,17 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from pipeline.app.evaluate.joint import Joint
+from pipeline.app.evaluate.edge_better import EdgeBetter, edge_better
+from pipeline.app.evaluate.joint import Joint, Sent
 from pipeline.app.evaluate.replay import RATIOS, Bench, Figure, Scores, hardness
+from pipeline.app.evaluate.telling import Telling, Witness
 from pipeline.model import Verdict
 
 BYTES_RATIO: Final = 0.20
 """The part of all bytes that may be sent where bytes are what counts."""
+
+TOLD_RATIO: Final = 0.20
+"""The part of the pictures that is sent where single pictures are told of that are not."""
 
 _DIGITS: Final = 4
 
@@ -46,6 +51,34 @@ class Curves:
 
 
 @dataclass(frozen=True, slots=True)
+class Budgeted:
+    """What miners reach within a budget that is spent picture by picture, as a pipeline spends it.
+
+    Attributes:
+        bytes_per_s: the budget, so many bytes for each second of media time.
+        miners: what each reaches.
+    """
+
+    bytes_per_s: float
+    miners: Mapping[str, Figure]
+
+    def json(self, recall: str, upload_bytes: int) -> dict[str, Any]:
+        """For programs; ``share_of_bytes`` is what was spent."""
+        return {
+            "bytes_per_s": round(self.bytes_per_s),
+            "miners": {
+                name: {
+                    "share": _rounded(figure.share),
+                    "share_of_bytes": _rounded(figure.upload_bytes / upload_bytes),
+                    **_figure(figure, recall),
+                    "interval": _interval(figure),
+                }
+                for name, figure in self.miners.items()
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Findings:
     """What an evaluation found.
 
@@ -56,7 +89,12 @@ class Findings:
         watched: the class whose recall is told.
         by_pictures: at ``RATIOS`` of the pictures.
         by_bytes: at ``BYTES_RATIO`` of the bytes.
+        by_budget: with a budget of ``BYTES_RATIO`` of the bytes, spent in the order of the pictures.
         as_set: each miner at its own threshold.
+        own: the miner that was set.
+        edge_better: on which pictures the little model is the better one.
+        misses: the pictures that gain most of those that the own miner does not send at ``TOLD_RATIO``.
+        better: the pictures that lose most by being sent.
     """
 
     images: int
@@ -68,7 +106,12 @@ class Findings:
     recall: Ends
     by_pictures: Curves
     by_bytes: Curves
+    by_budget: Budgeted
     as_set: Mapping[str, Figure]
+    own: str
+    edge_better: EdgeBetter
+    misses: Sequence[Telling]
+    better: Sequence[Telling]
 
     def json(self) -> dict[str, Any]:
         """The report: ratios are keys such as "0.20", and what is not known is null."""
@@ -90,12 +133,15 @@ class Findings:
             "bytes": self.upload_bytes,
             recall: _ends(self.recall),
             "by_bytes": _curves(self.by_bytes, recall),
+            "by_budget": self.by_budget.json(recall, self.upload_bytes),
             "thresholds": thresholds,
             "intervals": intervals,
             "as_set": {
                 name: {"share": _rounded(figure.share), **_figure(figure, recall), "interval": _interval(figure)}
                 for name, figure in self.as_set.items()
             },
+            "misses": {"miner": self.own, "ratio": TOLD_RATIO, "pictures": [each.json() for each in self.misses]},
+            "edge_better": {**self.edge_better.json(), "worst": [each.json() for each in self.better]},
         }
 
 
@@ -116,23 +162,31 @@ def curves(
 def found(
     bench: Bench,
     verdicts: Mapping[str, Sequence[Verdict]],
+    budgeted: tuple[float, Mapping[str, Sequence[Verdict]]],
+    witness: Witness,
     *,
     map50_95: Ends,
     watched: str,
     human: bool,
+    own: str,
 ) -> Findings:
     """All figures.
 
     Args:
         bench: the set.
         verdicts: of each miner on all pictures.
+        budgeted: a budget in bytes for each second, and their verdicts within it.
+        witness: what both models report of each picture.
         map50_95: of edge and cloud alone.
         watched: the class whose recall is told.
         human: whether people drew the labels.
+        own: the miner whose misses are told; one that ranks nothing has none.
     """
     joint, gains = bench.joint, bench.joint.gains()
     scores = {name: np.array([hardness(verdict) for verdict in each]) for name, each in verdicts.items()}
-    as_set = {name: bench.figure(np.array([verdict.hard for verdict in each])) for name, each in verdicts.items()}
+    bytes_per_s, within = budgeted
+    worse = edge_better(gains, witness.truth, witness.edge, witness.cloud)
+    misses = witness.misses(gains, scores[own], own, TOLD_RATIO, bench.seed) if own in scores else []
     return Findings(
         joint.pictures,
         int(bench.upload_bytes.sum()),
@@ -143,8 +197,17 @@ def found(
         _recalls(joint, bench),
         curves(bench, scores, gains, RATIOS),
         curves(bench, scores, gains, (BYTES_RATIO,), by_bytes=True),
-        as_set,
+        Budgeted(bytes_per_s, {name: bench.figure(_sent(within[name])) for name in verdicts}),
+        {name: bench.figure(_sent(each)) for name, each in verdicts.items()},
+        own,
+        worse,
+        misses,
+        witness.better(worse),
     )
+
+
+def _sent(verdicts: Sequence[Verdict]) -> Sent:
+    return np.array([verdict.hard for verdict in verdicts], np.bool_)
 
 
 def _recalls(joint: Joint, bench: Bench) -> Ends:

@@ -14,6 +14,9 @@ from pipeline.app.evaluate.boxes import MOST_OF_A_CLASS, Boxes
 IOU: Final = 0.5
 """A detection is right that overlaps an object of its class by so much."""
 
+NONE: Final = -1
+"""The index of no object."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
@@ -22,12 +25,17 @@ class Scored:
     Attributes:
         map50: the mean over classes of the average precision at an IoU of 0.5, from 0 to 1; NaN without labels.
         map50_95: the mean of that over IoUs of 0.5, 0.55 to 0.95.
-        right: (N,) whether each of N detections is matched to an object at an IoU of 0.5.
+        objects: (N,) the index of the object that each of N detections is matched to at an IoU of 0.5, or ``NONE``.
     """
 
     map50: float
     map50_95: float
-    right: npt.NDArray[np.bool_]
+    objects: npt.NDArray[np.int64]
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """(N,) whether each is matched to an object."""
+        return np.asarray(self.objects != NONE, np.bool_)
 
 
 def scored(truth: Boxes, seen: Boxes, pictures: int, classes: int) -> Scored:
@@ -35,9 +43,11 @@ def scored(truth: Boxes, seen: Boxes, pictures: int, classes: int) -> Scored:
     labelled = _labelled(truth, pictures, classes)
     precision = _evaluated(labelled, seen).eval["precision"][:, :, :, 0, -1]  # (IoU, recall, class) of all sizes
     matches = _evaluated(labelled, seen, extra_calc=True).eval["matched"]
-    right = np.zeros(len(seen), np.bool_)
-    right[[int(pair.partition("_")[0]) - 1 for pair in matches]] = True
-    return Scored(_mean(precision[0]), _mean(precision), right)
+    objects = np.full(len(seen), NONE, np.int64)
+    for pair in matches:
+        detection, matched = pair.split("_")
+        objects[int(detection) - 1] = int(matched) - 1
+    return Scored(_mean(precision[0]), _mean(precision), objects)
 
 
 def _evaluated(labelled: Any, seen: Boxes, *, extra_calc: bool = False) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.app.fingerprint import source_identity
 from pipeline.errors import ConfigError, SourceError
-from stages.source import Ended, Picture, VideoSource
+from stages.source import Ended, Picture, VideoSource, Wanted, every_frame
 from stages.sources.address import SourceAddress, parse_source
 from stages.sources.factory import make_source
 from stages.sources.folder import FolderSource, pictures_in
@@ -77,13 +77,13 @@ def picture_set(text: str, every: int | None, every_frame: int, quality: int) ->
     return PictureSet(address, every or (every_frame if video else 1), quality, video)
 
 
-def read_pictures(source: VideoSource) -> Iterator[Picture]:
-    """Each picture that can be read.
+def read_pictures(source: VideoSource, wanted: Wanted = every_frame) -> Iterator[Picture]:
+    """Each picture that can be read, of those that are ``wanted``.
 
     Raises:
         SourceError: the source breaks off.
     """
-    source.open()
+    source.open(wanted=wanted)
     try:
         while not isinstance(got := source.read(), Ended):
             if isinstance(got, Picture):

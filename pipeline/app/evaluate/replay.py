@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.app.evaluate.joint import Joint, Sent
+from pipeline.budget import Budget
 from pipeline.model import Verdict
 from stages.mining.decider import Decider
 from stages.mining.memory import Memory
@@ -158,10 +159,27 @@ def hardness(verdict: Verdict) -> float:
     return math.inf if verdict.hard else -math.inf
 
 
-def judged(miners: Mapping[str, Miner], views: Sequence[View]) -> dict[str, list[Verdict]]:
-    """The verdicts of each miner on all pictures in turn, without miners that measure nothing and so rank nothing."""
-    verdicts = {name: _in_turn(Decider(miner), views) for name, miner in miners.items()}
+def judged(
+    miners: Mapping[str, Miner], views: Sequence[View], budget: Budget | None = None
+) -> dict[str, list[Verdict]]:
+    """The verdicts of each miner on all pictures in turn, within a budget where there is one."""
+    return {name: _in_turn(Decider(miner, budgets=_for(views, budget)), views) for name, miner in miners.items()}
+
+
+def measuring(miners: Mapping[str, Miner], views: Sequence[View]) -> dict[str, list[Verdict]]:
+    """The verdicts of each miner, without miners that measure nothing and so rank nothing."""
+    verdicts = judged(miners, views)
     return {name: each for name, each in verdicts.items() if any(verdict.score is not None for verdict in each)}
+
+
+def rate_of(views: Sequence[View], upload_bytes: npt.NDArray[np.int64], ratio: float) -> float:
+    """Bytes for each second of media time, so that the part ``ratio`` of all bytes may be sent."""
+    span_s = Budget("", "bytes", per_s=1.0).income(len(views), views[-1].media_s - views[0].media_s)
+    return ratio * float(upload_bytes.sum()) / (span_s or 1.0)
+
+
+def _for(views: Sequence[View], budget: Budget | None) -> dict[str, Budget]:
+    return {view.stream: budget for view in views[:1]} if budget else {}
 
 
 def _in_turn(decider: Decider, views: Sequence[View]) -> list[Verdict]:

@@ -10,16 +10,21 @@ from typing import Final
 
 from rich.console import Console
 
+from pipeline.app.evaluate.answers import answers
 from pipeline.app.evaluate.boxes import Boxes, boxes_of, class_names
-from pipeline.app.evaluate.findings import Ends, Findings, found
+from pipeline.app.evaluate.findings import BYTES_RATIO, Ends, Findings, found
 from pipeline.app.evaluate.joint import joint_of
 from pipeline.app.evaluate.labels import Truth, read_labels, shots
 from pipeline.app.evaluate.metric import scored
+from pipeline.app.evaluate.page import page
 from pipeline.app.evaluate.pictures import PictureSet
-from pipeline.app.evaluate.replay import bench, judged
+from pipeline.app.evaluate.replay import bench, judged, measuring, rate_of
 from pipeline.app.evaluate.seen import Seen, in_both, look
 from pipeline.app.evaluate.show import show
+from pipeline.app.evaluate.shown import pairs
+from pipeline.app.evaluate.telling import Witness
 from pipeline.app.replay import check_report
+from pipeline.budget import Budget
 from pipeline.config import Config
 from pipeline.errors import ConfigError
 from pipeline.stage import StageName
@@ -46,6 +51,7 @@ class Evaluation:
         resamples: of the bootstrap.
         cache: where detections are kept.
         report: where the report goes.
+        html: where the page goes.
     """
 
     pictures: PictureSet
@@ -54,6 +60,7 @@ class Evaluation:
     resamples: int
     cache: Path
     report: Path | None
+    html: Path | None = None
 
 
 def evaluate(config: Config, asked: Evaluation, console: Console) -> None:
@@ -63,8 +70,9 @@ def evaluate(config: Config, asked: Evaluation, console: Console) -> None:
         ConfigError: the call, the labels or a model is wrong.
     """
     miners = miners_of(config)
-    if asked.report:
-        check_report(asked.report)
+    for path, option in ((asked.report, "--report"), (asked.html, "--html")):
+        if path:
+            check_report(path, option=option)
     edge, cloud = both(config, asked.pictures, asked.cache, console)
     classes = class_names(edge.detections, cloud.detections)
     truth = _truth(asked, cloud, classes, config.cloud.confidence)
@@ -74,6 +82,11 @@ def evaluate(config: Config, asked: Evaluation, console: Console) -> None:
     show(findings, console)
     if asked.report:
         asked.report.write_text(json.dumps(findings.json(), indent=2) + "\n")
+    if asked.html:
+        told = {each.picture for each in (*findings.misses, *findings.better)}
+        confidences = config.detector.confidence, config.cloud.confidence
+        shown = pairs(asked.pictures, told, edge, cloud, confidences)
+        asked.html.write_text(page(findings, asked.pictures.address.name, shown), encoding="utf-8")
 
 
 def both(config: Config, pictures: PictureSet, cache: Path, console: Console) -> tuple[Seen, Seen]:
@@ -107,10 +120,11 @@ def miners_of(config: Config) -> dict[str, Miner]:
 
 def views_of(seen: Seen, confidence: float) -> list[View]:
     """What a miner gets to see of each picture, but for the picture itself."""
-    columns = zip(seen.seqs.tolist(), seen.media_s.tolist(), seen.sizes.tolist(), seen.detections, strict=True)
+    columns = seen.seqs, seen.media_s, seen.sizes[:, 0], seen.sizes[:, 1], seen.upload_bytes
+    rows = zip(*(column.tolist() for column in columns), seen.detections, strict=True)
     return [
-        View(_STREAM, seq, media_s, width, height, candidates, candidates.at_least(confidence), confidence)
-        for seq, media_s, (width, height), candidates in columns
+        View(_STREAM, seq, media_s, width, height, found, found.at_least(confidence), confidence, jpeg_bytes=jpeg_bytes)
+        for seq, media_s, width, height, jpeg_bytes, found in rows
     ]
 
 
@@ -122,28 +136,40 @@ def measured(
     Raises:
         ConfigError: there is no such class to be watched.
     """
-    pictures = len(edge.seqs)
+    pictures, confidence = len(edge.seqs), config.detector.confidence
     classes = class_names(edge.detections, cloud.detections)
     boxes = [boxes_of(each.detections, classes) for each in (edge, cloud)]
-    of_edge, of_cloud = (scored(truth, each, pictures, len(classes)) for each in boxes)
+    scores = [scored(truth, each, pictures, len(classes)) for each in boxes]
+    of_edge, of_cloud = scores
     joint = joint_of(truth, (boxes[0], of_edge.right), (boxes[1], of_cloud.right), pictures, len(classes))
     watched = _watched(asked.watched, truth, classes)
     table = bench(
-        joint,
-        edge.upload_bytes,
-        classes.index(watched),
-        config.detector.confidence,
-        resamples=asked.resamples,
-        seed=config.seed,
+        joint, edge.upload_bytes, classes.index(watched), confidence, resamples=asked.resamples, seed=config.seed
     )
-    verdicts = judged(miners, views_of(edge, config.detector.confidence))
+    views = views_of(edge, confidence)
+    verdicts = measuring(miners, views)
+    bytes_per_s = rate_of(views, edge.upload_bytes, BYTES_RATIO)
+    budget = Budget(f"{BYTES_RATIO:.0%} of the bytes", "bytes", bytes_per_s)
+    each_answers = (
+        answers(truth, seen, found.objects, at, pictures)
+        for seen, found, at in zip(boxes, scores, (confidence, config.cloud.confidence), strict=True)
+    )
     return found(
         table,
         verdicts,
+        (bytes_per_s, judged({name: miners[name] for name in verdicts}, views, budget)),
+        Witness(called(asked.pictures, edge.seqs.tolist()), classes, truth, *each_answers),
         map50_95=Ends(of_edge.map50_95, of_cloud.map50_95),
         watched=watched,
         human=asked.labels is not None,
+        own=config.miner.name,
     )
+
+
+def called(pictures: PictureSet, seqs: Sequence[int]) -> list[str]:
+    """What people call the pictures: by their files, or by the numbers of their frames."""
+    names = pictures.names()
+    return [names[seq - 1] if names else f"frame {seq}" for seq in seqs]
 
 
 def _watched(wanted: str | None, truth: Boxes, classes: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.app.evaluate.edge_better import EdgeBetter
 from pipeline.app.evaluate.findings import BYTES_RATIO, Findings
 from pipeline.app.evaluate.replay import RATIOS, Figure
 
@@ -33,17 +34,32 @@ def show(findings: Findings, console: Console) -> None:
         console.print(
             f"best at 20 % of the pictures: {best}, 95 % interval {100 * low:.0f} to {100 * high:.0f}", highlight=False
         )
+    console.print(_edge_better(findings.edge_better), highlight=False)
+    console.print(
+        f"budgeted: {findings.by_budget.bytes_per_s / 1000:.3g} kB/s of media time, spent picture by picture",
+        highlight=False,
+    )
+
+
+def _edge_better(found: EdgeBetter) -> str:
+    """Where the little model is the better one, in words."""
+    here, there = found.here, found.elsewhere
+    return (
+        f"the edge is the better one on {here.pictures} pictures: there the cloud misses {here.edge_only} objects that "
+        f"the edge finds, and finds {here.cloud_only} others ({there.edge_only} and {there.cloud_only} elsewhere); it "
+        f"is sure of {here.unlabelled} boxes where nothing is labelled ({there.unlabelled} elsewhere)"
+    )
 
 
 def _table(findings: Findings) -> Table:
-    table = Table("miner", *(f"{ratio:.0%}" for ratio in RATIOS), f"{BYTES_RATIO:.0%} of bytes", "as set")
+    table = Table("miner", *(f"{ratio:.0%}" for ratio in RATIOS), f"{BYTES_RATIO:.0%} of bytes", "budgeted", "as set")
     for column in table.columns[1:]:
         column.justify = "right"
     pictures, volume = findings.by_pictures, findings.by_bytes
     for name, figures in sorted(pictures.miners.items(), key=lambda row: -row[1][0.20].gap_recovered):
-        own = findings.as_set[name]
-        as_set = f"{_percent(own)} for {own.share:.0%}"
-        table.add_row(name, *_row(figures, volume.miners[name]), as_set)
+        own, within = findings.as_set[name], findings.by_budget.miners[name]
+        budgeted = f"{_percent(within)} for {within.upload_bytes / findings.upload_bytes:.0%}"
+        table.add_row(name, *_row(figures, volume.miners[name]), budgeted, f"{_percent(own)} for {own.share:.0%}")
     table.add_section()
     for name, bound, of_bytes in (
         ("random, expected", pictures.random, volume.random),
