@@ -190,7 +190,7 @@ def _length(config: Config, stream: str) -> int | None:
 
 
 def check_report(path: Path, needed: Iterable[Path] = (), *, option: str = "--report") -> None:
-    """See now that what ``option`` names can be written at the end, and is none of the files that are ``needed`` besides.
+    """See now that what ``option`` names can be written at the end, and is none of the files ``needed`` besides.
 
     Raises:
         ConfigError: it is not so.
