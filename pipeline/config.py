@@ -21,7 +21,7 @@ from pipeline.budget import BudgetSetting
 from pipeline.duration import Duration
 from pipeline.errors import ConfigError, together
 from pipeline.keep import Keep
-from pipeline.model import stream_name
+from pipeline.model import process_name, stream_name
 from pipeline.settings import (
     PREFIX,
     SEDNA,
@@ -37,6 +37,7 @@ from pipeline.settings import (
 __all__ = ["PREFIX", "SEDNA", "Config", "assignment", "load", "merged", "nested", "validated", "without_settings"]
 
 Name = Annotated[str, AfterValidator(stream_name)]
+ProcessName = Annotated[str, AfterValidator(process_name)]
 Score = Annotated[float, Field(ge=0, le=1)]
 Quality = Annotated[int, Field(ge=1, le=100)]
 File = Annotated[Path, AfterValidator(Path.absolute)]
@@ -173,7 +174,7 @@ class CloudConfig(ModelConfig):
     """The big model in the cloud."""
 
     model: str = Field("big", description="little or big (the shipped ones), or the path of an ONNX file")
-    worker: Name | None = Field(None, description="this worker's name; from host and process if unset")
+    worker: ProcessName | None = Field(None, description="this worker's name; from host and process if unset")
     slots: int = Field(4, ge=1, description="frames it wants to hold, shared among its uplinks")
     queue: int = Field(16, ge=1, description="frames it holds at most; beyond them it answers busy")
 
@@ -213,7 +214,7 @@ class Config(Section):
     """Everything that can be set."""
 
     service: Name = Field("helmet", description="the joint inference service, a namespace of topics")
-    process: Name | None = Field(None, description="this process's name; from its stages, host and id if unset")
+    process: ProcessName | None = Field(None, description="this process's name; from its stages, host and id if unset")
     streams: dict[Name, StreamConfig] = Field(default_factory=dict, description="the cameras and files, by name")
     broker: BrokerConfig = BrokerConfig()
     reader: ReaderConfig = ReaderConfig()

@@ -16,6 +16,14 @@ CLASS_NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,256}")
 """A class name has a line of its own in ``classes.txt``, so it has no line breaks and no control characters."""
 
 RESERVED_NAMES: Final = frozenset({"workers", "stages"})
+LAST_WORDS: Final = frozenset(
+    {
+        *("frames", "detected", "examples", "store", "hard", "results", "stored"),
+        *("progress", "resume", "recalled", "state"),
+    }
+)
+"""What topics of a stream end with. A bridge would take ``workers/state`` for a stream's state, and send it round."""
+
 MAX_COUNT: Final = 1 << 53
 """Whole numbers stay below this, so that every reader of JSON, and SQLite, has them exactly."""
 
@@ -24,7 +32,7 @@ MAX_EDGE: Final = 1e6
 
 
 def stream_name(name: str) -> str:
-    """Return ``name`` if a stream, service or worker may be called so.
+    """Return ``name`` if a stream or service may be called so.
 
     Raises:
         ValueError: it is reserved or does not match ``[a-z0-9-]{1,63}``.
@@ -34,6 +42,17 @@ def stream_name(name: str) -> str:
     if name in RESERVED_NAMES:
         raise ValueError(f"{name!r} is reserved: choose another name")
     return name
+
+
+def process_name(name: str) -> str:
+    """Return ``name`` if a process or worker may be called so.
+
+    Raises:
+        ValueError: it is no name, or its topic would look like one of a stream.
+    """
+    if name in LAST_WORDS:
+        raise ValueError(f"{name!r} is what a stream's topic ends with: choose another name, e.g. {f'{name}-1'!r}")
+    return stream_name(name)
 
 
 @dataclass(frozen=True, slots=True, order=True)

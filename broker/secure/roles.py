@@ -12,10 +12,11 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
-from pipeline.model import stream_name
+from pipeline.model import process_name, stream_name
 from pipeline.topics import ROOT, Kind, Topic
 
 Name = Annotated[str, AfterValidator(stream_name)]
+ProcessName = Annotated[str, AfterValidator(process_name)]
 
 PUBLIC: Final = (Kind.RESULTS, Kind.STORED, Kind.STATE)
 """What a viewer reads of a stream; besides, it reads who is there."""
@@ -46,7 +47,7 @@ class User(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Name
+    name: ProcessName
     role: Role
     access: Access = Access.PASSWORD
     streams: tuple[Name, ...] = ()

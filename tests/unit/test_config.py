@@ -184,6 +184,11 @@ class TestErrors:
             ({"streams": {"gate": {}}}, "streams.gate.source: is required, but not set"),
             ({"streams": {"workers": {"source": "a"}}}, "streams.workers: 'workers' is reserved: choose another name"),
             (
+                {"cloud": {"worker": "state"}},
+                "cloud.worker: 'state' is what a stream's topic ends with: choose another",
+            ),
+            ({"process": "stored"}, "process: 'stored' is what a stream's topic ends with: choose another name"),
+            (
                 {"streams": {"Gate": {"source": "a"}}},
                 "streams.Gate: 'Gate' is no name: use 1 to 63 of a-z, 0-9 and '-'",
             ),

@@ -73,6 +73,7 @@ def test_what_cannot_be_is_refused(users: tuple[User, ...], settings: dict[str, 
         ({"name": "gateway", "role": "edge", "streams": ("workers",)}, "'workers' is reserved"),
         ({"name": "gateway", "role": "edge", "streams": ("gate",), "access": "shared"}, "only workers may share"),
         ({"name": "w+", "role": "worker"}, "'w.' is no name"),
+        ({"name": "state", "role": "worker"}, "'state' is what a stream's topic ends with"),
         ({"name": "w\ntopic readwrite #", "role": "worker"}, "is no name"),
     ],
 )

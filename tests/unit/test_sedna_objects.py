@@ -53,6 +53,34 @@ def test_the_guides_cloud_becomes_tandems_config(tmp_path: Path) -> None:
     assert "HEM_NAME" not in cloud.environment
 
 
+_MINING_FIRST = (
+    '          - name: "video_url"',
+    '          - {name: MINING_MODE, value: mining-then-inference}\n          - name: "video_url"',
+)
+_BLUR = (
+    """      name: "IBT"
+      parameters:
+        - key: "threshold_img"
+          value: "0.9"
+        - key: "threshold_box"
+          value: "0.9"
+""",
+    """      name: Blur
+""",
+)
+
+
+def test_the_templates_mining_mode_is_the_miners(tmp_path: Path) -> None:
+    assert not plan(tmp_path).edge.config.miner.first
+    assert plan(tmp_path, _MINING_FIRST, _BLUR).edge.config.miner.first
+
+
+def test_a_miner_that_needs_boxes_cannot_mine_first(tmp_path: Path) -> None:
+    (error,) = refusals(tmp_path, _MINING_FIRST)
+    assert "spec.edgeWorker.hardExampleMining.name: IBT judges by boxes" in error
+    assert "the mode inference-then-mining" in error
+
+
 def test_sednas_variables_are_set_as_sedna_sets_them(tmp_path: Path) -> None:
     assert plan(tmp_path).edge.environment == {
         "NAMESPACE": "default",

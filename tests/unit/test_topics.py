@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import DecodeError
+from pipeline.model import process_name
 from pipeline.topics import Kind, Topic, parse
 
 NAMES = st.from_regex(r"[a-z0-9-]{1,63}", fullmatch=True).filter(lambda name: name not in {"workers", "stages"})
@@ -93,3 +94,12 @@ def test_any_text_is_a_topic_or_a_decode_error(text: str) -> None:
     except DecodeError:
         return
     assert str(topic) == text
+
+
+@pytest.mark.parametrize("kind", OF_A_STREAM)
+def test_no_process_has_a_topic_that_looks_like_one_of_a_stream(kind: Kind) -> None:
+    """A bridge with ``tandem/+/+/state`` up and ``tandem/+/workers/+`` down would send ``workers/state`` round."""
+    word = kind.value.partition("/")[0]
+    with pytest.raises(ValueError, match=f"'{word}' is what a stream's topic ends with.*'{word}-1'"):
+        process_name(word)
+    assert process_name(f"{word}-1") == f"{word}-1"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from broker.address import BrokerAddress
-from pipeline.app.sedna.names import BROKER, BROKER_SECRET, PREFIX, Image, owned
+from pipeline.app.sedna.names import BROKER, BROKER_SECRET, PREFIX, Image, owned, service_labels
 from pipeline.app.sedna.objects import JointInferenceService
 from pipeline.app.sedna.translate import ServicePlan, WorkerPlan
 from pipeline.errors import ConfigError
@@ -126,22 +126,17 @@ def broker_objects(plan: ServicePlan, image: Image, credentials: Credentials) ->
 
 
 def _labels(service: JointInferenceService) -> dict[str, str]:
-    return {
-        f"{PREFIX}name": service.metadata.name,
-        f"{PREFIX}uid": service.metadata.uid,
-        f"{PREFIX}worker-type": "broker",
-    }
+    return {**service_labels(service), f"{PREFIX}worker-type": "broker"}
 
 
 def _policy(service: JointInferenceService, labels: dict[str, str]) -> dict[str, Any]:
-    workers = {f"{PREFIX}uid": service.metadata.uid}
     return {
         "podSelector": {"matchLabels": labels},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [
             {
                 "from": [
-                    {"podSelector": {"matchLabels": workers}},
+                    {"podSelector": {"matchLabels": service_labels(service)}},
                     {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": OPERATOR}}},
                 ],
                 "ports": [{"protocol": "TCP", "port": _PORT}],

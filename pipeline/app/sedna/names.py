@@ -35,11 +35,16 @@ def deployment_name(service: JointInferenceService, side: Side) -> str:
 def labels(service: JointInferenceService, side: Side) -> dict[str, str]:
     """The labels of a worker's Deployment and pods; they are also its selector."""
     return {
-        f"{PREFIX}name": service.metadata.name,
-        f"{PREFIX}uid": service.metadata.uid,
+        **service_labels(service),
         f"{PREFIX}worker-type": str(side),
         "app.sedna.io": f"{service.metadata.name}-{side.capitalize()}-svc",
     }
+
+
+def service_labels(service: JointInferenceService) -> dict[str, str]:
+    """The labels of all that is a service's. One that no API server has yet has a name alone, and no uid."""
+    uid = {f"{PREFIX}uid": service.metadata.uid} if service.metadata.uid else {}
+    return {f"{PREFIX}name": service.metadata.name, **uid}
 
 
 def metadata(service: JointInferenceService, name: str, side: Side) -> dict[str, Any]:

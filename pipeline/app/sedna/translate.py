@@ -15,7 +15,7 @@ from pipeline.config import Config, merged, validated
 from pipeline.errors import ConfigError
 from pipeline.model import stream_name
 from pipeline.settings import from_environment, nested_at
-from stages.mining.registry import make_miner
+from stages.mining.registry import check_first, make_miner
 
 _ONE_CAMERA: Final = "the edge runs one pod, whatever the hpa says: two replicas would read one camera twice"
 
@@ -84,10 +84,12 @@ def plan_service(
 
     _check_name(service)
     wrong_miner = _wrong_miner(service)
-    if wrong_miner is not None:
-        errors.append(wrong_miner)
     edge = attempt(lambda: _plan(service, Side.EDGE, models, below))
     cloud = attempt(lambda: _plan(service, Side.CLOUD, models, below))
+    if wrong_miner is None and edge is not None:
+        wrong_miner = _wrong_mode(service, edge.config)
+    if wrong_miner is not None:
+        errors.insert(0, wrong_miner)
     if errors or edge is None or cloud is None:
         raise ExceptionGroup(f"{service.KIND} {service.metadata.name} cannot be used", errors)
     return ServicePlan(service, edge, cloud, tuple(_notes(service)))
@@ -110,6 +112,18 @@ def _wrong_miner(service: JointInferenceService) -> ConfigError | None:
     except ConfigError as error:
         at = "name" if error.field == "miner.name" else "parameters"
         return ConfigError(f"{field}.{at}", str(error).removeprefix("miner.name: ").removeprefix("miner."))
+    return None
+
+
+def _wrong_mode(service: JointInferenceService, config: Config) -> ConfigError | None:
+    """What is wrong with mining first, where the template's ``MINING_MODE`` asks for it."""
+    if not config.miner.first:
+        return None
+    try:
+        check_first(make_miner(config.miner.name, config.miner.parameters))
+    except ConfigError as error:
+        field = f"{service.KIND} {service.metadata.name}: spec.edgeWorker.hardExampleMining.name"
+        return ConfigError(field, str(error).removeprefix("miner.name: "))
     return None
 
 
