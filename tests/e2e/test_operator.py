@@ -25,6 +25,16 @@ from tests.sedna_guide import GUIDE
 NAME = "helmet-detection-inference-example"
 DEPLOYMENTS = {f"{NAME}-{part}" for part in ("deployment-edge", "deployment-cloud", "broker")}
 
+NAMELESS = """
+import pwd
+
+def unknown(uid):
+    raise KeyError(uid)
+
+pwd.getpwuid = unknown
+"""
+"""As in a pod, whose user's number has no name."""
+
 
 @contextmanager
 def operator(url: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
@@ -36,9 +46,11 @@ def operator(url: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
         "users": [{"name": "me", "user": {"token": "t"}}],
     }  # fmt: skip
     (folder / "kubeconfig").write_text(yaml.safe_dump(config))
+    (folder / "sitecustomize.py").write_text(NAMELESS)
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "operator", "--image", "tandem:test"],
-        cwd=ROOT, env={"KUBECONFIG": str(folder / "kubeconfig"), "PATH": "/usr/bin:/bin", "HOME": str(folder)},
+        cwd=ROOT, env={"KUBECONFIG": str(folder / "kubeconfig"), "PATH": "/usr/bin:/bin", "HOME": str(folder),
+                       "PYTHONPATH": str(folder)},
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:

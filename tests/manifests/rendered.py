@@ -21,7 +21,7 @@ Object = dict[str, Any]
 FIELDS = {"metadata.name": "edge-or-cloud-5d4f8c9b7-x2x7z", "spec.nodeName": "edge-1"}
 """What the pods' own fields say, in these tests."""
 
-SERVICE_HOST = re.compile(r"\$\(([A-Z_]+)_SERVICE_HOST\)")
+SERVICE_HOST = re.compile(r"(?<!\$)\$\(([A-Z_]+)_SERVICE_HOST\)")
 
 
 @cache
@@ -78,7 +78,7 @@ def expanded(overlay: str, text: str, environment: Mapping[str, str]) -> str:
         return name
 
     text = SERVICE_HOST.sub(host, text)
-    return re.sub(r"\$\((\w+)\)", lambda found: environment[found[1]], text)
+    return re.sub(r"(?<!\$)\$\((\w+)\)", lambda found: environment[found[1]], text).replace("$$(", "$(")
 
 
 def environment(overlay: str, container: Object) -> dict[str, str]:
@@ -97,3 +97,29 @@ def config_files(overlay: str, workload: Object, folder: str, target: Path) -> N
     (name,) = {mount["name"] for mount in mounts if mount["mountPath"] == folder}
     for file, text in of_kind(overlay, "ConfigMap")[volumes[name]["configMap"]["name"]]["data"].items():
         (target / file).write_text(text)
+
+
+def filled_in(folder: Path, overlay: str, name: str) -> None:
+    """Write NAME.conf as the init containers, if there are any, make it of the ConfigMap."""
+    item = workloads(overlay)[name]
+    inits = item["spec"]["template"]["spec"].get("initContainers", ())
+    seen_at = "/etc/mosquitto/template" if inits else "/etc/mosquitto/conf"
+    places = {"/etc/mosquitto/template": folder / "template", "/etc/mosquitto/conf": folder / f"{name}-conf"}
+    for place in places.values():
+        place.mkdir(exist_ok=True)
+    config_files(overlay, item, seen_at, places[seen_at])
+    for init in inits:
+        done = subprocess.run(init_command(overlay, init, places), check=False)
+        assert done.returncode == 0
+    shutil.move(folder / f"{name}-conf/mosquitto.conf", folder / f"{name}.conf")
+
+
+def init_command(overlay: str, init: Mapping[str, Any], places: Mapping[str, Path], *, heard: bool = True) -> list[str]:
+    """What an init container runs, on a node that has heard of the Services already or not."""
+    words = [*init["command"], *init["args"]]
+    if not heard:  # Kubernetes leaves alone what it does not know
+        words = [word.replace("$(", "$$(") if SERVICE_HOST.search(word) else word for word in words]
+    words = [expanded(overlay, word, environment(overlay, init)) for word in words]
+    for place, path in places.items():
+        words = [word.replace(place, str(path)) for word in words]
+    return words

@@ -8,18 +8,21 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from broker.address import BrokerAddress
 from broker.mosquitto import _accepts, find_mosquitto
 from tests.brokers import running
 from tests.conftest import ROOT
 from tests.e2e.user import Out, Running, Tandem, balances, draw_clip, listening, until
-from tests.manifests.rendered import config_files, environment, expanded, main, workloads
-from tests.secured import free_ports
+from tests.manifests.rendered import config_files, environment, filled_in, init_command, main, workloads
+from tests.secured import Client, free_ports
 
 pytestmark = [pytest.mark.mosquitto, pytest.mark.usefixtures("mosquitto", "clients")]
 
@@ -64,23 +67,16 @@ def broker(folder: Path, overlay: str, name: str, mqtt: int, changes: Mapping[st
         yield
 
 
-def filled_in(folder: Path, overlay: str, name: str) -> None:
-    """Write NAME.conf as the init container, if there is one, makes it of the ConfigMap."""
-    pod = workloads(overlay)[name]["spec"]["template"]["spec"]
-    template, made = folder / "mosquitto.conf", folder / f"{name}.conf"
-    if "initContainers" not in pod:
-        config_files(overlay, workloads(overlay)[name], "/etc/mosquitto/conf", folder)
-        template.rename(made)
-        return
-    config_files(overlay, workloads(overlay)[name], "/etc/mosquitto/template", folder)
-    (init,) = pod["initContainers"]
-    variables = environment(overlay, init)
-    places = {"/etc/mosquitto/template/mosquitto.conf": template, "/etc/mosquitto/conf/mosquitto.conf": made}
-    words = [*init["command"], *(expanded(overlay, word, variables) for word in init["args"])]
-    for place, path in places.items():
-        words = [word.replace(place, str(path)) for word in words]
-    subprocess.run(words, check=True)
-    template.unlink()
+@pytest.mark.parametrize("overlay", ["bridged", "bridged-tls"])
+def test_a_node_that_has_not_heard_of_the_broker_s_service_tries_again(tmp_path: Path, overlay: str) -> None:
+    item = workloads(overlay)["edge-broker"]
+    places = {"/etc/mosquitto/template": tmp_path / "template", "/etc/mosquitto/conf": tmp_path / "conf"}
+    for place in places.values():
+        place.mkdir()
+    config_files(overlay, item, "/etc/mosquitto/template", tmp_path / "template")
+    init = item["spec"]["template"]["spec"]["initContainers"][-1]
+    assert subprocess.run(init_command(overlay, init, places, heard=False), check=False).returncode == 1
+    assert subprocess.run(init_command(overlay, init, places), check=False).returncode == 0
 
 
 @contextmanager
@@ -112,84 +108,156 @@ def edge_of(tandem: Tandem, overlay: str, clip: Path, **settings: object) -> Run
     return started(tandem, overlay, "edge", **quick, **settings)
 
 
-def from_cloud(payload: str) -> bool:
-    """Whether a result is a worker's."""
-    return bool(json.loads(payload)["source"] == "cloud")
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The brokers of an overlay with bridges.
+
+    Attributes:
+        central: where bridges log in.
+        wide: the way to it, which may be cut.
+        local: of the edge's own broker.
+        worker: how a worker logs in at the central one.
+        seen_by: how somebody looks on there.
+    """
+
+    central: int
+    wide: int
+    local: int
+    worker: Mapping[str, object]
+    seen_by: BrokerAddress
 
 
-def over(payload: str) -> bool:
-    """Whether a state says that every frame has its end."""
-    state = json.loads(payload)
-    return state["status"] == "ended" and state["tally"]["pending"] == 0
-
-
-def test_behind_a_cut_wan_the_edge_goes_on_and_no_frame_is_lost(tmp_path: Path) -> None:
-    tandem, out, clip = Tandem(tmp_path), Out(tmp_path / "out"), draw_clip(tmp_path / "demo.mp4", FRAMES, fps=6)
+@contextmanager
+def bridged(folder: Path) -> Iterator[Site]:
+    """Both brokers of ``bridged``."""
     central, wide, local = free_ports(3)
     for name in ("broker", "edge-broker"):
-        filled_in(tmp_path, "bridged", name)
-    link = f"$SYS/broker/connection/{NODE}/state"
+        filled_in(folder, "bridged", name)
     bridge = {"address broker:1883": f"address 127.0.0.1:{wide}", f"remote_clientid {NODE}": f"remote_clientid {NODE}"}
+    url = f"mqtt://127.0.0.1:{central}"
     with (
-        broker(tmp_path / "central", "bridged", "broker", central, {}),
-        broker(tmp_path / "local", "bridged", "edge-broker", local, bridge),
-        listening(
-            central, "tandem/+/+/results", "tandem/+/+/state", f"$SYS/broker/connection/{NODE}/state"
-        ) as listener,
-        started(tandem, "bridged", "cloud", broker__url=f"mqtt://127.0.0.1:{central}", cloud__model="little") as cloud,
+        broker(folder / "central", "bridged", "broker", central, {}),
+        broker(folder / "local", "bridged", "edge-broker", local, bridge),
+    ):
+        yield Site(central, wide, local, {"broker__url": url}, BrokerAddress.parse(url))
+
+
+@contextmanager
+def bridged_tls(folder: Path) -> Iterator[Site]:
+    """Both brokers of ``bridged-tls``, and the users that the README adds."""
+    central, shared, wide, local, own, http = free_ports(6)
+    clients = made_site(folder, own, shared, central)
+    filled_in(folder, "bridged-tls", "edge-broker")
+    assert (folder / "edge-broker-conf/hosts").read_text().endswith("\nbroker broker\n")
+    bridge = {"address broker:8884": f"address localhost:{wide}", "/etc/login": clients / "gateway"}
+    viewer = BrokerAddress.parse(
+        f"mqtts://localhost:{own}", "viewer", viewer_password(clients), ca_file=clients / "viewer/ca.crt"
+    )
+    with (
+        secured(folder, "bridged-tls", http),
+        broker(folder / "local", "bridged-tls", "edge-broker", local, bridge),
+    ):
+        yield Site(central, wide, local, logged_in(clients / "pool", shared), viewer)
+
+
+@pytest.mark.parametrize("brokers", [bridged, bridged_tls])
+def test_behind_a_cut_wan_the_edge_goes_on_and_no_frame_is_lost(
+    tmp_path: Path, brokers: Callable[[Path], AbstractContextManager[Site]]
+) -> None:
+    overlay = brokers.__name__.replace("_", "-")
+    tandem, out, clip = Tandem(tmp_path), Out(tmp_path / "out"), draw_clip(tmp_path / "demo.mp4", FRAMES, fps=6)
+    with (
+        brokers(tmp_path) as site,
+        Client(site.seen_by, "seen", ("tandem/+/+/results", "tandem/+/+/state")) as seen,
+        listening(site.local, f"$SYS/broker/connection/{NODE}/state") as bridge,
+        started(tandem, overlay, "cloud", **site.worker, cloud__model="little") as cloud,
     ):
         with contextlib.ExitStack() as edge:
-            with wan(central, wide):
-                listener.until(lambda topic, payload: topic == link and payload == "1")
-                edge.enter_context(edge_of(tandem, "bridged", clip, broker__url=f"mqtt://127.0.0.1:{local}"))
-                listener.until(lambda topic, payload: topic.endswith("/results") and from_cloud(payload))
+            with wan(site.central, site.wide):
+                bridge.until(lambda _, payload: payload == "1")
+                edge.enter_context(edge_of(tandem, overlay, clip, broker__url=f"mqtt://127.0.0.1:{site.local}"))
+                until(lambda: any(result["source"] == "cloud" for result in told(seen, "results")))
             assert len(out.seqs("all")) < FRAMES
             until(lambda: len(out.seqs("all")) == FRAMES)
             assert out.tally("demo")["pending"] > 0
-            with wan(central, wide):
-                _, state = listener.until(lambda topic, payload: topic == "tandem/helmet/demo/state" and over(payload))
-                heard = listener.finish()
+            with wan(site.central, site.wide):
+                until(lambda: any(over(state) for state in told(seen, "state")))
         assert cloud.is_running()
-    tally = json.loads(state)["tally"]
+    results, tally = told(seen, "results"), told(seen, "state")[-1]["tally"]
     assert balances(out.tally("demo"))
     assert tally["cloud"] > 0
     assert tally["easy"] + tally["cloud"] == tally["admitted"] == FRAMES
-    results = [json.loads(payload) for topic, payload in heard if topic == "tandem/helmet/demo/results"]
     assert {result["seq"] for result in results if result["final"]} == set(range(1, FRAMES + 1))
     # a loop would never end; what is sent twice is what was under way when the WAN was cut
     assert len(results) < FRAMES + tally["cloud"] + 20
 
 
-def test_tls_users_and_acl_of_a_folder_serve_edge_and_workers(tmp_path: Path) -> None:
-    tandem, clip = Tandem(tmp_path), draw_clip(tmp_path / "demo.mp4", 12)
-    own, shared, http = free_ports(3)
-    ports = ("--port", str(own), "--shared-port", str(shared), "--bind", "127.0.0.1")
-    for words in (("init", "site", "--host", "broker", "--host", "localhost", "--stream", "demo", *ports),
-                  ("add", "site", "worker", "pool", "--shared")):  # fmt: skip
+def told(client: Client, kind: str) -> list[dict[str, Any]]:
+    """What was said of the stream on such a topic."""
+    return [json.loads(payload) for topic, payload in list(client.heard) if topic == f"tandem/helmet/demo/{kind}"]
+
+
+def over(state: Mapping[str, Any]) -> bool:
+    """Whether a state says that every frame has its end."""
+    return bool(state["status"] == "ended" and state["tally"]["pending"] == 0)
+
+
+def made_site(folder: Path, own: int, shared: int, certificate: int) -> Path:
+    """The broker's folder ``site`` as the README makes it, but for ports; the folder of its clients."""
+    tandem = Tandem(folder)
+    ports = {"--port": own, "--shared-port": shared, "--certificate-port": certificate}
+    options = [str(word) for option in ports.items() for word in option]
+    for words in (
+        (
+            "init",
+            "site",
+            "--host",
+            "broker",
+            "--host",
+            "localhost",
+            "--stream",
+            "demo",
+            "--bind",
+            "127.0.0.1",
+            *options,
+        ),
+        ("add", "site", "worker", "pool", "--shared"),
+        ("add", "site", "edge", "gateway", "--stream", "demo", "--certificate"),
+    ):
         made = tandem("broker", *words)
         assert made.exit_code == 0, made
-    overlay, site = "edge-cloud-tls", tmp_path / "site"
-    with secured(tmp_path, overlay, http):
-        probes_served(http)
-        places = {"edge": ("edge", own), "cloud": ("pool", shared)}
-        login = {
-            name: {
-                "broker__url": f"mqtts://localhost:{port}",
-                "broker__ca_file": site / "clients" / user / "ca.crt",
-                "broker__password_file": site / "clients" / user / "password",
-            }
-            for name, (user, port) in places.items()
-        }
-        with (
-            started(tandem, overlay, "cloud", **login["cloud"], cloud__model="little") as cloud,
-            edge_of(tandem, overlay, clip, **login["edge"], reader__pace="max") as edge,
-        ):
-            out = Out(tmp_path / "out")
-            until(lambda: out.seqs("hard_cloud"))
-            until(lambda: out.tally("demo")["cloud"] > 0)
-            assert "publish_refused" not in edge.stderr + cloud.stderr
-            workers = {row["worker"] for row in out.rows()} - {None, ""}
-            assert workers == {environment(overlay, main(workloads(overlay)["cloud"]))["TANDEM_PROCESS"]}
+    return folder / "site/clients"
+
+
+def logged_in(client: Path, port: int) -> dict[str, object]:
+    """Settings of who logs in with a password."""
+    return {
+        "broker__url": f"mqtts://localhost:{port}",
+        "broker__ca_file": client / "ca.crt",
+        "broker__password_file": client / "password",
+    }
+
+
+def viewer_password(clients: Path) -> str:
+    """What ``mosquitto_sub`` is told."""
+    return (clients / "viewer/password").read_text().strip()
+
+
+def test_tls_users_and_acl_of_a_folder_serve_edge_and_workers(tmp_path: Path) -> None:
+    tandem, clip = Tandem(tmp_path), draw_clip(tmp_path / "demo.mp4", 12)
+    own, shared, certificate, http = free_ports(4)
+    clients, overlay = made_site(tmp_path, own, shared, certificate), "edge-cloud-tls"
+    with (
+        secured(tmp_path, overlay, http),
+        started(tandem, overlay, "cloud", **logged_in(clients / "pool", shared), cloud__model="little") as cloud,
+        edge_of(tandem, overlay, clip, **logged_in(clients / "edge", own), reader__pace="max") as edge,
+    ):
+        out = Out(tmp_path / "out")
+        until(lambda: out.seqs("hard_cloud"))
+        until(lambda: out.tally("demo")["cloud"] > 0)
+        assert "publish_refused" not in edge.stderr + cloud.stderr
+        workers = {row["worker"] for row in out.rows()} - {None, ""}
+        assert workers == {environment(overlay, main(workloads(overlay)["cloud"]))["TANDEM_PROCESS"]}
 
 
 @contextmanager
@@ -202,12 +270,15 @@ def secured(folder: Path, overlay: str, http: int) -> Iterator[None]:
     shutil.copytree(folder / "site/broker", folder / "conf")
     probes = changed((folder / "main/probes.conf").read_text(), {"8080": http, "/etc/mosquitto": folder})
     (folder / "conf/probes.conf").write_text(probes)
-    text = changed((folder / "main/main.conf").read_text(), {"/etc/mosquitto": folder})
+    (folder / "kept").mkdir()
+    places = {"/etc/mosquitto": folder, "/data/": f"{folder}/kept/"}
+    text = changed((folder / "main/main.conf").read_text(), places)
     (folder / "main/main.conf").write_text(f"user root\n{text}")
     command = [find_mosquitto(), *(word.replace("/etc/mosquitto", str(folder)) for word in container["args"])]
     place = container["workingDir"].replace("/etc/mosquitto", str(folder))
     with subprocess.Popen(command, cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
+            probes_served(http)
             yield
         finally:
             process.kill()

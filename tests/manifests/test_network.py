@@ -15,7 +15,7 @@ from tests.manifests.rendered import (
     Object,
     config_files,
     environment,
-    expanded,
+    filled_in,
     labels,
     main,
     of_kind,
@@ -59,12 +59,10 @@ def _brokers(overlay: str, folder: Path) -> Iterator[tuple[str, str, int]]:
         url = environment(overlay, main(item)).get("TANDEM_BROKER__URL", url)
         host, port = re.fullmatch(r"mqtts?://(.+):(\d+)", url).groups()  # type: ignore[union-attr]
         yield name, host, int(port)
-    for name, item in of_kind(overlay, "DaemonSet").items():
-        config_files(overlay, item, "/etc/mosquitto/template", folder)
-        (address,) = re.findall(
-            r"^address @(\w+)_SERVICE_HOST@:(\d+)$", (folder / "mosquitto.conf").read_text(), re.MULTILINE
-        )
-        yield name, expanded(overlay, f"$({address[0]}_SERVICE_HOST)", {}), int(address[1])
+    for name in of_kind(overlay, "DaemonSet"):
+        filled_in(folder, overlay, name)
+        (address,) = re.findall(r"^address (\S+):(\d+)$", (folder / f"{name}.conf").read_text(), re.MULTILINE)
+        yield name, address[0], int(address[1])
 
 
 @overlays

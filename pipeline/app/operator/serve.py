@@ -6,12 +6,13 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import kopf
 
@@ -55,6 +56,8 @@ def serve(image: Image, *, peering: bool, http: str) -> None:
             standalone=not peering,
             peering_name=PEERING if peering else None,
             priority=secrets.randbelow(2**31),  # two of the same would both wait
+            # Kopf's own would have the user's name, and a pod's user has none.
+            identity=cast("Any", f"{socket.gethostname()}-{secrets.token_hex(4)}"),
             liveness_endpoint=f"http://{http}/healthz" if http else None,
         )
     feeds.close()
