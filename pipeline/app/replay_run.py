@@ -252,6 +252,10 @@ class ReplayRun:
     def _is_warm(self, worker: Child) -> bool:
         return worker.incarnation in self._watch.workers
 
+    def _is_online(self, child: Child) -> bool:
+        state = self._watch.processes.get(child.incarnation)
+        return state is not None and state.online
+
     def _await_workers(self) -> None:
         warm = lambda: self.interrupted or self._failed() or all(map(self._is_warm, self._workers.values()))  # noqa: E731
         if not self._watch.until(warm, WARM_S):
@@ -275,10 +279,17 @@ class ReplayRun:
                 self._edge[name] = self._child(name, stages, config.model_copy(update={"process": name}))
 
     def _begin(self) -> None:
+        """Let the frames begin, when all who wait for them are on the broker: what is sent before is lost, comes again
+        later, and is judged without the frames that it should have followed, and they without it.
+        """
         self._watch.forget_streams()
-        self.began_ns = time.time_ns()
-        for child in self._edge.values():
+        reader, *others = self._edge.values()
+        for child in others:
             child.begin()
+        ready = lambda: self.interrupted or self._failed() or all(map(self._is_online, others))  # noqa: E731
+        self._watch.until(ready, WARM_S)
+        self.began_ns = time.time_ns()
+        reader.begin()
 
     def _threads(self, model: Any) -> int:
         return model.threads or threads_each(1 + self._options.workers)

@@ -49,19 +49,35 @@ def running_broker(mosquitto: str) -> Iterator[PrivateMosquitto]:
 
 
 @pytest.fixture(scope="session")
+def replays() -> list[Replay]:
+    """The replays over ``running_broker`` up to now; what that retains is of the last one."""
+    return []
+
+
+@pytest.fixture(scope="session")
 def undisturbed(
-    running_broker: PrivateMosquitto, mosquitto_sub: None, clip: Path, tmp_path_factory: pytest.TempPathFactory
+    running_broker: PrivateMosquitto,
+    replays: list[Replay],
+    mosquitto_sub: None,
+    clip: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Replay:
     """The drawn clip over a broker of ours, with ``mosquitto_sub`` there from before the start."""
-    return _replay(tmp_path_factory.mktemp("undisturbed"), clip, running_broker)
+    replays.append(_replay(tmp_path_factory.mktemp("undisturbed"), clip, running_broker))
+    return replays[-1]
 
 
 @pytest.fixture(scope="session")
 def split(
-    undisturbed: Replay, running_broker: PrivateMosquitto, clip: Path, tmp_path_factory: pytest.TempPathFactory
+    undisturbed: Replay,
+    running_broker: PrivateMosquitto,
+    replays: list[Replay],
+    clip: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Replay:
     """The same again over the same broker, with every stage in a process of its own."""
-    return _replay(tmp_path_factory.mktemp("split"), clip, running_broker, "--split")
+    replays.append(_replay(tmp_path_factory.mktemp("split"), clip, running_broker, "--split"))
+    return replays[-1]
 
 
 def _replay(folder: Path, clip: Path, broker: PrivateMosquitto, *options: str) -> Replay:

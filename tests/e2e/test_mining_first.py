@@ -55,12 +55,10 @@ def test_in_a_video_what_moves_goes_to_the_cloud_unseen_in_each_shape(
         assert ran.exit_code == 0, ran
         rows = Out(tmp_path / out).rows()
         found.append([(row["seq"], row["ending"], row["edge_model"]) for row in rows])
+    assert found[0] == found[1]
     assert found[0][0][1:] == ("easy", "little"), "the first frame has none before it"
     assert {ending for _, ending, _ in found[0][1:]} == {"cloud"}
     assert {model for _, _, model in found[0][1:]} == {""}
-    # Between processes a frame may come before those it follows; it is judged by what came, and once.
-    assert [seq for seq, _, _ in found[1]] == [seq for seq, _, _ in found[0]]
-    assert {(ending, model) for _, ending, model in found[1]} == {("easy", "little"), ("cloud", "")}
 
 
 def test_a_miner_of_boxes_is_refused(clip: Path, tandem: Tandem) -> None:

@@ -211,6 +211,13 @@ def test_split_takes_the_same_frames_and_balances(split: Replay, undisturbed: Re
     assert split.report["streams"][STREAM]["pending"] == 0
     assert split.report["streams"][STREAM]["cloud"] > 0
     stages = {"reader", "detector", "miner", "uplink", "sink", "worker-1"}
+    # The reader begins when all others are there: what it sent before would be lost, and judged in another order.
+    started = {name: split.out.log(name) for name in stages - {"worker-1"}}
+    at = {
+        name: next(line["timestamp"] for line in log if line["event"] == "stages_started")
+        for name, log in started.items()
+    }
+    assert max(at, key=lambda name: at[name]) == "reader"
     assert stages <= split.report["cpu_s"].keys()
     assert split.report["models"] == undisturbed.report["models"]
     seen = Counter((json.loads(payload)["seq"], json.loads(payload)["revision"]) for _, payload in split.results)
