@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import jsonschema
@@ -23,7 +24,7 @@ from pipeline.schemas import result_schema
 from pipeline.topics import Kind
 from scripts import reference
 from tests.conftest import ROOT
-from tests.e2e.user import draw_clip
+from tests.e2e.user import draw_clip, listening
 from tests.secured import free_ports
 
 README = (ROOT / "README.md").read_text()
@@ -71,6 +72,15 @@ def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
         check=False,
         env={**os.environ, "PATH": path},
     )
+
+
+def form_of(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without what is of this frame: its fields, the miner, and its words."""
+    verdict = {name: result["verdict"][name] for name in ("miner", "hard", "audited")}
+    reason = re.sub(r"[\d.]+", "N", result["verdict"]["reason"])
+    steps, models, fields = (list(result[name]) for name in ("steps_ms", "models", "verdict"))
+    shape = {"fields": list(result), "steps": steps, "models": models, "verdict": fields}
+    return shape | {"said": verdict | {"reason": reason}, "ending": (result["ending"], result["source"])}
 
 
 def test_the_reference_tables_are_what_the_code_says() -> None:
@@ -145,10 +155,16 @@ def test_the_exports_shown_run(line: str, replayed: Path) -> None:
 
 
 @pytest.mark.mosquitto
-def test_the_demo_output_shown_has_the_lines_of_a_replay(folder: Path, mosquitto: str) -> None:
+def test_the_demo_output_and_the_result_shown_are_those_of_a_replay(
+    folder: Path, broker: PrivateMosquitto, mosquitto_sub: None
+) -> None:
     (shown,) = blocks("text")
-    done = shell("tandem replay site.mp4 --out shown --every 2", folder)
+    easily = "--set miner.threshold=0.1 --set audit.share=0"  # the clip is short, and something is to be hard
+    with listening(broker.port, "tandem/+/+/results") as listener:
+        done = shell(f"tandem replay site.mp4 --out shown --every 2 {easily} --broker {broker.url}", folder)
+        results = [json.loads(payload) for _, payload in listener.finish()]
     assert done.returncode == 0, done.stderr
+    assert form_of(json.loads(blocks("json")[0])) in map(form_of, results)
     first_words = [
         line.split()[0] for line in done.stdout.splitlines() if line[:1].isalpha() and ":" not in line.split()[0]
     ]
