@@ -44,12 +44,12 @@ class Flicker(Miner):
         if seen is None or not 0 <= view.media_s - seen.media_s <= self.gap_s:
             verdict = self.verdict(hard=False, score=0, threshold=self.events, reason="there is no frame just before")
             return Seen(view.seq, view.media_s, boxes, labels, np.zeros(len(boxes), np.bool_), first=True), verdict
-        pairs = links(iou(seen.boxes, boxes), self.link_iou)
+        old, new = np.array(links(iou(seen.boxes, boxes), self.link_iou), np.intp).reshape(-1, 2).T
         linked = np.zeros(len(boxes), np.bool_)
-        linked[[new for _, new in pairs]] = True
-        flipped = sum(int(seen.labels[old] != labels[new]) for old, new in pairs)
+        linked[new] = True
+        flipped = int((seen.labels[old] != labels[new]).sum())
         gone = self._inside(seen, view)
-        gone[[old for old, _ in pairs]] = False
+        gone[old] = False
         blinked = 0 if seen.first else int((gone & ~seen.linked).sum())
         vanished = int(gone.sum()) - blinked
         count = flipped + vanished + blinked

@@ -8,10 +8,11 @@ import numpy.typing as npt
 
 def iou(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The IoU (N, M) of boxes (N, 4) and (M, 4) xyxy; 0 where both are empty."""
-    low = np.maximum(left[:, None, :2], right[None, :, :2])
-    high = np.minimum(left[:, None, 2:], right[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    areas = [np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1) for boxes in (left, right)]
+    # By columns: numpy takes four times as long over axes of two.
+    width = np.minimum(left[:, None, 2], right[:, 2]) - np.maximum(left[:, None, 0], right[:, 0])
+    height = np.minimum(left[:, None, 3], right[:, 3]) - np.maximum(left[:, None, 1], right[:, 1])
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    areas = [np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1) for boxes in (left, right)]
     total = areas[0][:, None] + areas[1][None, :] - shared
     return np.asarray(shared / np.where(total > 0, total, 1), np.float32)
 
