@@ -40,7 +40,7 @@ def test_it_covers_rare_misses_in_runs_of_many_lengths(rate: float) -> None:
     assert 0.93 <= _covered(found, seen, truth) <= 0.97
 
 
-@pytest.mark.parametrize("rate", [0.0003, 0.001, 0.0018, 0.004])
+@pytest.mark.parametrize("rate", [0.0003, 0.0008, 0.001, 0.0018, 0.0026, 0.004, 0.0049, 0.9951, 0.9974, 0.9992])
 def test_where_next_to_nothing_is_to_be_found_it_covers_no_less(rate: float) -> None:
     draws = np.random.default_rng(8)
     seen = np.full(RUNS, 200)

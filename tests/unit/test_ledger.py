@@ -598,3 +598,19 @@ def test_what_the_edge_has_not_looked_at_is_not_compared(ledger: SqliteLedger) -
     assert read_report(ledger.path)["gate"].gain.hard == ledger.gain("gate").hard
     (row,) = read_frames(ledger.path, "gate")
     assert (row.seen, len(row.joint), [len(found) for found in corrections(row)]) == (False, 2, [0, 0])
+
+
+def test_what_is_remembered_is_that_of_the_newest_frames_and_verdicts_of_those_that_wait_are_given_as_well(
+    ledger: SqliteLedger, reopen: Open
+) -> None:
+    for seq in range(1, 101):
+        judged = replace(result(seq, ending=None if seq % 20 == 1 else Ending.EASY))
+        remembering = replace(judged, verdict=replace(judged.verdict, score=float(seq), memory=f"m{seq}"))
+        ledger.add(remembering, counts(seq, every=1), Written())
+    ledger.commit()
+    recalled = reopen().recalled("gate")
+    assert [(seq, verdict.score, verdict.memory) for seq, verdict in recalled] == [
+        *((1, 1.0, ""), (21, 21.0, "")),
+        *((seq, float(seq), f"m{seq}") for seq in range(37, 101)),
+    ]
+    assert recalled[0][1].hard

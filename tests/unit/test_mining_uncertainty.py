@@ -15,6 +15,7 @@ from pipeline.model import Detections
 from stages.mining.miner import View
 from stages.mining.overlap import areas, ious
 from stages.mining.registry import make_miner
+from stages.mining.uncertain import MOST_BOXES
 
 CONFIDENCE = 0.3
 NEW = ("LeastConfidence", "Margin", "Entropy", "UncertaintyBand", "DifficultCase", "EmptySuspicious")
@@ -73,6 +74,11 @@ def test_what_a_frame_has_of_its_boxes() -> None:
     of = {how: score("LeastConfidence", found, aggregate=how, top=2) for how in ("sum", "max", "mean", "top")}
     assert of == pytest.approx({"sum": 1.0, "max": 0.5, "mean": 1 / 3, "top": 0.45}, abs=1e-6)
     assert score("LeastConfidence", found, least=0.1) == pytest.approx(1.15, abs=1e-6)
+
+
+def test_of_too_many_boxes_the_best_are_looked_at_wherever_they_stand() -> None:
+    assert score("LeastConfidence", view([0.25] * 20 + [0.75] * (MOST_BOXES - 1) + [0.5])) == 0.25 * MOST_BOXES + 0.25
+    assert score("LeastConfidence", view([0.25] * 20 + [0.875] * MOST_BOXES)) == 0.125 * MOST_BOXES
 
 
 @pytest.mark.parametrize("name", ["LeastConfidence", "Margin", "Entropy"])

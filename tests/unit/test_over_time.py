@@ -17,7 +17,7 @@ from stages.miner import KNOWN, MinerStage
 from stages.mining.audit import Audit
 from stages.mining.constant import CloudOnly
 from stages.mining.decider import Decider
-from stages.mining.duplicates import Duplicates, largest_difference
+from stages.mining.duplicates import KEPT, Duplicates, largest_difference
 from stages.mining.flicker import Flicker
 from stages.mining.ibt import IBT
 from stages.mining.memory import Memory
@@ -119,6 +119,20 @@ def test_it_says_so_and_its_numbers_do_too() -> None:
     assert first.hard
     assert (second.hard, second.duplicate_of, second.score, second.threshold) == (False, 1, 1.0, None)
     assert second.reason.endswith("; almost equal to frame 1, which was sent")
+
+
+def test_what_the_audit_has_sent_is_not_sent_again_either() -> None:
+    decider, sure = Decider(IBT(), Duplicates(), audit=Audit(1.0)), seen(HAT)
+    memory, first = decider.decide(Memory(), view(1, sure))
+    _, second = decider.decide(memory, view(2, replace(sure, scores=np.array([0.4], np.float32))))
+    assert (first.audited, second.duplicate_of) == (True, 1)
+
+
+def test_so_many_frames_that_were_sent_are_remembered_and_no_more() -> None:
+    levels = range(20, 20 * (KEPT + 3), 20)
+    different = [view(seq, seen(HAT), level=level) for seq, level in enumerate(levels, 1)]
+    again = [view(seq, seen(HAT), level=levels[-back]) for seq, back in ((90, KEPT), (91, KEPT + 1))]
+    assert suppressed(*different, *again) == [None] * len(different) + [len(different) - KEPT + 1, None]
 
 
 def test_a_near_duplicate_costs_nothing_and_is_no_part_of_the_quantile() -> None:

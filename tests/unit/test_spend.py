@@ -176,6 +176,21 @@ def test_a_budget_is_spent_on_where_the_time_of_a_camera_falls_back(setting: str
     assert np.mean(sent[2000:]) == pytest.approx(share, abs=0.01)
 
 
+def test_a_frame_larger_than_the_bucket_waits_until_that_is_full_and_is_paid_off() -> None:
+    """After frames of 10 kB come some of 400, one in 10 s; the bucket holds 100 kB."""
+    budget, purse, left = Budget.parse("5 kB/s"), None, []
+    for seq in range(1, 601):
+        large = seq > 300 and seq % 10 == 0
+        score = 2.0 if large else 1.0 if seq <= 300 else None
+        asked = Verdict(hard=False, miner="m", score=score, threshold=None, reason="so")
+        image = picture(400_000 if large else 10_000)
+        purse, verdict = spend(purse, budget, view(seq, float(seq), image), asked, 0.5)
+        if large and verdict.hard and verdict.budget:
+            assert verdict.budget.left == verdict.budget.most
+            left.append((verdict.budget.left, purse.left))
+    assert left[:2] == [(100_000, -300_000)] * 2
+
+
 def test_an_easy_frame_is_not_encoded_for_its_size() -> None:
     budget = Budget.parse("10 kB/s")
     image = Image(pixels=np.zeros((72, 128, 3), np.uint8))
