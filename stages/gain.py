@@ -3,7 +3,8 @@
 Hard and easy frames are two strata. Of the hard ones the cloud sees all, but for those that expire or fail; of the
 easy ones a random share (``audit.share``). Within a stratum, those that it has seen are a simple random sample without
 replacement, whatever their number has come to, so that their mean is unbiased, and so is the sum of the strata's means
-weighted by their sizes (the post-stratified estimator: Cochran, Sampling Techniques, 3rd ed., 1977, chapter 5A).
+weighted by their sizes (the post-stratified estimator: Cochran, Sampling Techniques, 3rd ed., 1977, chapter 5A). That
+of hard frames is none where the least hard of them expire, since the outbox is full: then it errs towards more.
 
 Intervals are Wilson's, since what is to be found is rare, where plus-minus two standard errors cover far too seldom:
 

@@ -46,7 +46,7 @@ class BoxMiner(Miner):
         seen = f"nothing was reported; the best raw score {best:.2f}"
         if np.float32(best) >= np.float32(self.empty_high):
             reason = f"{seen} is {self.empty_high:g} or more (empty=suspicious)"
-            return Verdict(hard=False, miner=self.name, score=best, threshold=None, reason=reason)
+            return Verdict(hard=False, miner=self.name, score=None, threshold=None, reason=reason)
         hard = bool(np.float32(best) >= np.float32(self.empty_low))
         below = f"the {self.empty_low:g} from which on that is suspicious"
         reason = f"{seen} is {'at or above' if hard else 'below'} {below} (empty=suspicious)"

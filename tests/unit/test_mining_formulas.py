@@ -188,6 +188,7 @@ def test_the_suspicious_band_has_an_upper_end() -> None:
     miner = make_miner("IBT", {"empty_low": "0.05", "empty_high": "0.2"})
     hard = [miner.judge(view([], raw=[best])).hard for best in (0.04, 0.05, 0.19, 0.2, 0.29)]
     assert hard == [False, True, True, False, False]
+    assert miner.judge(view([], raw=[0.29])).score is None, "a budget would take a high score for a hard frame"
 
 
 @given(st.lists(st.floats(0, 1, width=32), max_size=5), st.integers(1, 10**6))
