@@ -79,7 +79,8 @@ def main(folder: Path, console: Console, cache: Path) -> None:
     columns = [boxes_of(seen.detections, classes) for seen in (edge, cloud)]
     of_edge, of_cloud = ((each, scored(truth, each, len(shown), len(classes)).right) for each in columns)
     joint = joint_of(truth, of_edge, of_cloud, len(shown), len(classes))
-    table = bench(joint, edge.upload_bytes, 0, config.detector.confidence, resamples=1, seed=config.seed)
+    confidences = config.detector.confidence, config.cloud.confidence
+    table = bench(joint, edge.upload_bytes, 0, confidences, resamples=1, seed=config.seed)
     printed = Table("miner", "gap recovered, mean", f"threshold for {SENT:.0%}")
     for name, reached, threshold in compared(table, views_of(edge, config.detector.confidence), dict(candidates())):
         printed.add_row(name, f"{100 * reached:.1f} %", f"{threshold:.3g}")

@@ -49,7 +49,7 @@ def test_the_one_that_recovers_more_comes_first_with_the_score_that_sends_a_quar
     joint = Joint(
         n, (Class(np.ones(n, np.int64), places, np.full(len(places), 0.8), np.full(len(places), True), cloud),)
     )
-    table = bench(joint, np.ones(n, np.int64), 0, 0.3, resamples=1, seed=0)
+    table = bench(joint, np.ones(n, np.int64), 0, (0.3, 0.3), resamples=1, seed=0)
     seen = [detections([float(1 - part / 2)]) for part in unsure]
     views = [View("a", i + 1, 0.0, 64, 48, each, each, 0.3) for i, each in enumerate(seen)]
     miners = {name: make_miner(name, {}) for name in ("EmptySuspicious", "LeastConfidence")}

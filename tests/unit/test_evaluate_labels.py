@@ -84,6 +84,13 @@ def test_coco_names_pictures_and_classes(tmp_path: Path) -> None:
     assert len(truth(tmp_path).boxes) == 1, "the only JSON file of a folder"
 
 
+def test_a_crowd_is_no_object_and_is_counted(tmp_path: Path) -> None:
+    one = {"image_id": 7, "category_id": 3, "bbox": [10, 20, 30, 40]}
+    found = truth(coco(tmp_path / "any.json", annotations=[one, {**one, "bbox": [0, 0, 200, 100], "iscrowd": 1}]))
+    np.testing.assert_allclose(found.boxes.xyxy, [(10, 20, 40, 60)])
+    assert found.crowds == 1
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

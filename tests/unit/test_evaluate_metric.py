@@ -91,9 +91,10 @@ def test_figures_by_hand() -> None:
     joint = joint_of(truth, (columns[0], results[0].right), (columns[1], results[1].right), 2, 2)
     assert joint.ends() == pytest.approx((51 / 101, 1.0))
     assert joint.gains() == pytest.approx([0.0, 50 / 101])
-    assert joint.classes[0].recall(joint.nothing, 0.3) == 0.5
-    assert joint.classes[0].recall(~joint.nothing, 0.95) == 0.0
-    assert math.isnan(joint.classes[1].recall(joint.nothing, 0.3))
+    assert joint.classes[0].recall(joint.nothing, (0.3, 0.99)) == 0.5
+    assert joint.classes[0].recall(~joint.nothing, (0.3, 0.95)) == 0.0
+    assert joint.classes[0].recall(~joint.nothing, (0.95, 0.9)) == 1.0
+    assert math.isnan(joint.classes[1].recall(joint.nothing, (0.3, 0.99)))
 
 
 def test_only_the_best_hundred_of_a_class_count_in_a_picture() -> None:

@@ -46,7 +46,7 @@ def made(edge_finds: Sequence[bool], cloud_finds: Sequence[bool]) -> Joint:
 def table() -> Bench:
     """The edge finds the objects of the first half, the cloud all of them."""
     joint = made(np.arange(PICTURES) < PICTURES // 2, np.ones(PICTURES, np.bool_))
-    return bench(joint, BYTES, 0, 0.3, resamples=50, seed=1)
+    return bench(joint, BYTES, 0, (0.3, 0.3), resamples=50, seed=1)
 
 
 def verdicts(scores: Sequence[float], limit: float = 0.5) -> list[Verdict]:
@@ -104,13 +104,15 @@ def test_an_interval_holds_the_figure_and_more_pictures_narrow_it(table: Bench) 
     few = table.hardest(np.arange(PICTURES, dtype=np.float64), 0.2)
     assert few.interval[0] < few.gap_recovered < few.interval[1]
     n = 16 * PICTURES
-    wide = bench(made(np.arange(n) < n // 2, np.ones(n, np.bool_)), np.ones(n, np.int64), 0, 0.3, resamples=50, seed=1)
+    wide = bench(
+        made(np.arange(n) < n // 2, np.ones(n, np.bool_)), np.ones(n, np.int64), 0, (0.3, 0.3), resamples=50, seed=1
+    )
     many = wide.hardest(np.arange(n, dtype=np.float64), 0.2)
     assert many.interval[1] - many.interval[0] < (few.interval[1] - few.interval[0]) / 2
 
 
 def test_a_cloud_that_is_no_better_leaves_no_gap() -> None:
-    same = bench(made([True] * 4, [True] * 4), np.ones(4, np.int64), 0, 0.3, resamples=5, seed=0)
+    same = bench(made([True] * 4, [True] * 4), np.ones(4, np.int64), 0, (0.3, 0.3), resamples=5, seed=0)
     assert math.isnan(same.hardest(np.arange(4.0), 0.5).gap_recovered)
     each = {"X": verdicts([0, 1, 2, 3])}
     told = found(

@@ -27,6 +27,7 @@ class _Annotation(BaseModel):
     image_id: int
     category_id: int
     bbox: tuple[Number, Number, Side, Side]
+    iscrowd: bool = False
 
 
 class _Category(BaseModel):
@@ -66,7 +67,7 @@ def read_coco(file: Path, pictures: Mapping[str, Shot], key_of: Callable[[str], 
             raise ConfigError(f"{file}, annotations.{i}", f"there is no image {each.image_id}")
         if each.image_id in keys:
             x, y, w, h = each.bbox
-            drawn[keys[each.image_id]].append(Drawn(names[each.category_id], (x, y, x + w, y + h)))
+            drawn[keys[each.image_id]].append(Drawn(names[each.category_id], (x, y, x + w, y + h), each.iscrowd))
     return drawn
 
 

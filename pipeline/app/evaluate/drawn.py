@@ -27,7 +27,9 @@ class Drawn:
     Attributes:
         name: of its class.
         xyxy: its corners, pixels.
+        crowd: whether it is many objects that nobody told apart.
     """
 
     name: str
     xyxy: tuple[float, float, float, float]
+    crowd: bool = False

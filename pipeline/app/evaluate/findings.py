@@ -212,7 +212,7 @@ def _sent(verdicts: Sequence[Verdict]) -> Sent:
 
 def _recalls(joint: Joint, bench: Bench) -> Ends:
     watched = joint.classes[bench.watched]
-    return Ends(*(watched.recall(sent, bench.confidence) for sent in (joint.nothing, ~joint.nothing)))
+    return Ends(*(watched.recall(sent, bench.confidences) for sent in (joint.nothing, ~joint.nothing)))
 
 
 def _curves(curves: Curves, recall: str) -> dict[str, Any]:

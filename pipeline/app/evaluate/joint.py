@@ -53,9 +53,13 @@ class Class:
         best_from = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
         return float(best_from[np.searchsorted(right / objects, _RECALLS)].mean())
 
-    def recall(self, sent: Sent, confidence: float) -> float:
-        """The share of the objects that are found by a detection of ``confidence`` or more; NaN without objects."""
-        found = self.right & (sent[self.pictures] == self.cloud) & (self.scores >= confidence)
+    def recall(self, sent: Sent, confidences: tuple[float, float]) -> float:
+        """The share of the objects that are found by what edge and cloud report, each from its confidence on.
+
+        NaN without objects.
+        """
+        reported = self.scores >= np.array(confidences, np.float32)[self.cloud.astype(np.intp)]
+        found = self.right & (sent[self.pictures] == self.cloud) & reported
         return float(found.sum() / self.objects.sum()) if self.objects.any() else float("nan")
 
 

@@ -28,11 +28,13 @@ class Truth:
         boxes: the objects of classes that a model knows.
         unlabelled: so many pictures have no labels, and are taken to show no object.
         ignored: how many objects are of classes that no model knows.
+        crowds: how many boxes hold many objects that nobody told apart (COCO's ``iscrowd``).
     """
 
     boxes: Boxes
     unlabelled: int = 0
     ignored: Mapping[str, int] = field(default_factory=dict)
+    crowds: int = 0
 
 
 def shots(names: Sequence[str], seqs: Sequence[int], sizes: Sequence[tuple[int, int]]) -> list[Shot]:
@@ -67,20 +69,22 @@ def read_labels(path: Path, pictures: Sequence[Shot], classes: Sequence[str], *,
         called = ", ".join(shot.key for shot in pictures[:3])
         raise ConfigError(LABELS, f"{path} has no labels for any of the {len(pictures)} pictures ({called}, ...)")
     index = {name: i for i, name in enumerate(classes)}
-    rows = [(i, each) for i, shot in enumerate(pictures) for each in drawn.get(shot.key, ())]
+    boxes = [(i, each) for i, shot in enumerate(pictures) for each in drawn.get(shot.key, ())]
+    rows = [(i, each) for i, each in boxes if not each.crowd]
     known = [(i, index[each.name], each.xyxy) for i, each in rows if each.name in index]
     ignored = Counter(each.name for _, each in rows if each.name not in index)
     if rows and not known:
         raise ConfigError(
             LABELS, f"{path} labels {', '.join(ignored)}, but the models know {', '.join(classes) or 'no class'}"
         )
-    boxes = Boxes(
+    objects = Boxes(
         np.array([i for i, _, _ in known], np.int64),
         np.array([label for _, label, _ in known], np.int64),
         np.array([xyxy for *_, xyxy in known], np.float64).reshape(-1, 4),
         np.ones(len(known)),
     )
-    return Truth(boxes, sum(shot.key not in drawn for shot in pictures), ignored)
+    unlabelled = sum(shot.key not in drawn for shot in pictures)
+    return Truth(objects, unlabelled, ignored, len(boxes) - len(rows))
 
 
 def _drawn(

@@ -60,7 +60,7 @@ class Bench:
         joint: the set as both models see it.
         upload_bytes: (pictures,) what each takes.
         watched: the index of the class whose recall is told.
-        confidence: the score from which on a box is reported.
+        confidences: the scores from which on a box is reported, of edge and cloud.
         resamples: (B, pictures) how often each counts in each resample of the bootstrap.
         ends: mAP50 of edge and cloud.
         resampled_ends: (B, 2) the same in each resample.
@@ -70,7 +70,7 @@ class Bench:
     joint: Joint
     upload_bytes: npt.NDArray[np.int64]
     watched: int
-    confidence: float
+    confidences: tuple[float, float]
     resamples: npt.NDArray[np.float64]
     ends: tuple[float, float]
     resampled_ends: npt.NDArray[np.float64]
@@ -110,7 +110,7 @@ class Bench:
             joint,
             (joint - edge) / (cloud - edge) if cloud > edge else math.nan,
             float(self.upload_bytes[sent].sum()),
-            self.joint.classes[self.watched].recall(sent, self.confidence),
+            self.joint.classes[self.watched].recall(sent, self.confidences),
         )
 
     def _interval(self, sent: Sent) -> tuple[float, float]:
@@ -136,7 +136,13 @@ class Bench:
 
 
 def bench(
-    joint: Joint, upload_bytes: npt.NDArray[np.int64], watched: int, confidence: float, *, resamples: int, seed: int
+    joint: Joint,
+    upload_bytes: npt.NDArray[np.int64],
+    watched: int,
+    confidences: tuple[float, float],
+    *,
+    resamples: int,
+    seed: int,
 ) -> Bench:
     """A bench whose bootstrap draws as many pictures as there are, so often, with replacement."""
     drawn = np.random.default_rng(seed).multinomial(
@@ -144,7 +150,7 @@ def bench(
     )
     weights = drawn.astype(np.float64)
     resampled_ends = np.array([joint.ends(each) for each in weights]).reshape(-1, 2)
-    return Bench(joint, upload_bytes, watched, confidence, weights, joint.ends(), resampled_ends, seed)
+    return Bench(joint, upload_bytes, watched, confidences, weights, joint.ends(), resampled_ends, seed)
 
 
 def ranked(scores: Scores, seed: int) -> Order:

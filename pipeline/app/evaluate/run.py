@@ -136,7 +136,7 @@ def measured(
     Raises:
         ConfigError: there is no such class to be watched.
     """
-    pictures, confidence = len(edge.seqs), config.detector.confidence
+    pictures, confidences = len(edge.seqs), (config.detector.confidence, config.cloud.confidence)
     classes = class_names(edge.detections, cloud.detections)
     boxes = [boxes_of(each.detections, classes) for each in (edge, cloud)]
     scores = [scored(truth, each, pictures, len(classes)) for each in boxes]
@@ -144,15 +144,15 @@ def measured(
     joint = joint_of(truth, (boxes[0], of_edge.right), (boxes[1], of_cloud.right), pictures, len(classes))
     watched = _watched(asked.watched, truth, classes)
     table = bench(
-        joint, edge.upload_bytes, classes.index(watched), confidence, resamples=asked.resamples, seed=config.seed
+        joint, edge.upload_bytes, classes.index(watched), confidences, resamples=asked.resamples, seed=config.seed
     )
-    views = views_of(edge, confidence)
+    views = views_of(edge, config.detector.confidence)
     verdicts = measuring(miners, views)
     bytes_per_s = rate_of(views, edge.upload_bytes, BYTES_RATIO)
     budget = Budget(f"{BYTES_RATIO:.0%} of the bytes", "bytes", bytes_per_s)
     each_answers = (
         answers(truth, seen, found.objects, at, pictures)
-        for seen, found, at in zip(boxes, scores, (confidence, config.cloud.confidence), strict=True)
+        for seen, found, at in zip(boxes, scores, confidences, strict=True)
     )
     return found(
         table,
@@ -191,6 +191,9 @@ def _truth(asked: Evaluation, cloud: Seen, classes: Sequence[str], confidence: f
 
 
 def _say_what_is_assumed(truth: Truth, console: Console) -> None:
+    if truth.crowds:
+        left_out = "left out, and what is seen of them counts as wrong"
+        console.print(f"{truth.crowds} boxes hold a crowd (iscrowd): {left_out}", highlight=False)
     if truth.unlabelled:
         console.print(f"{truth.unlabelled} pictures have no labels: they are taken to show no object", highlight=False)
     for name, count in truth.ignored.items():
