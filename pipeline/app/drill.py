@@ -14,13 +14,14 @@ from typing import Any, Final
 from rich.console import Console
 
 from broker.mqtt import MqttLink
+from pipeline.app.beforehand import check_report, checked
 from pipeline.app.drill_compare import differences
 from pipeline.app.drill_moves import Moves
 from pipeline.app.drill_turns import Turns, Victim
 from pipeline.app.interrupts import INTERRUPTED, Interrupts
 from pipeline.app.parts import broker_address, sampling
 from pipeline.app.places import Places
-from pipeline.app.replay import Played, check_report, checked, play, remove_earlier
+from pipeline.app.replay import Played, play, remove_earlier
 from pipeline.app.replay_run import Options, ReplayRun
 from pipeline.config import Config
 from pipeline.duration import Duration

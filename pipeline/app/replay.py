@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +12,18 @@ from pathlib import Path
 from rich.console import Console
 
 from broker.mosquitto import PrivateMosquitto
+from pipeline.app.beforehand import check_report, checked, needed
 from pipeline.app.finished import Finished
 from pipeline.app.interrupts import INTERRUPTED, Interrupts
 from pipeline.app.outcome import make_compare_videos, say_what_became
-from pipeline.app.parts import budgets, miner_of, sampling
+from pipeline.app.parts import budgets
 from pipeline.app.places import Places
 from pipeline.app.replay_run import Options, ReplayRun
 from pipeline.app.report import Report, Run
 from pipeline.config import Config
-from pipeline.errors import ConfigError, SourceError, TandemError, together
+from pipeline.errors import ConfigError, StorageError, TandemError
 from stages.ledger_report import read_report, span_s
-from stages.models import check_model_file, model_path
 from stages.outputs import remove_outputs
-from stages.sources.address import SourceKind, parse_source
-from stages.sources.factory import check_source, make_source
 from stages.sqlite_outbox import remove_outbox
 
 
@@ -42,33 +40,49 @@ def replay(config: Config, options: Options, console: Console) -> int:
     """
     lengths = checked(config)
     if options.report:
-        check_report(options.report, _needed(config, Places.of(config)))
+        check_report(options.report, needed(config, Places.of(config)))
     if options.fresh:
         remove_earlier(config)
     places = Places.of(config)
     with Interrupts().heeded() as interrupts:
-        finished: Finished | None
         earlier = Finished.read(config, places)
         if earlier is not None:
             console.print("finished before: nothing is left to do; --fresh begins anew", highlight=False)
-            finished, report, interrupted = *earlier, False
-        else:
-            played = play(config, options, places, lengths, console, interrupts=interrupts)
-            if played.report is None:
-                return INTERRUPTED
-            report, interrupted = played.report, played.interrupted
-            finished = None if interrupted else Finished.of(config, report)
-        say_what_became(places, console)
-        report.show(console)
-        if options.report:
-            report.write(options.report)
-        if finished and earlier is None:
+            return _tell(
+                config, options, Played(earlier[1], False, ()), earlier[0], interrupts=interrupts, console=console
+            )
+        played = play(config, options, places, lengths, console, interrupts=interrupts)
+        finished = None if played.interrupted or played.report is None else Finished.of(config, played.report)
+        if finished:
             finished.keep(places.finished)
-        # Last, since it takes its time.
-        if config.sink.compare:
+        return _tell(config, options, played, finished, interrupts=interrupts, console=console)
+
+
+def _tell(
+    config: Config,
+    options: Options,
+    played: Played,
+    finished: Finished | None,
+    *,
+    interrupts: Interrupts,
+    console: Console,
+) -> int:
+    """Report, then make the compare videos, which takes its time; the exit code."""
+    report, interrupted = played.report, played.interrupted
+    if report is None:
+        return INTERRUPTED
+    say_what_became(report.places, console)
+    report.show(console)
+    if options.report:
+        report.write(options.report)
+    if config.sink.compare:
+        try:
             interrupted |= not _compared(report, finished, interrupts, int(interrupted), console)
-            if options.report and options.report.is_file():
-                report.write(options.report)  # now it names them
+        except StorageError:
+            if not interrupted:
+                raise
+        if options.report and options.report.is_file():
+            report.write(options.report)  # now it names them
     return _verdict(report, console, interrupted=interrupted)
 
 
@@ -149,82 +163,6 @@ def _verdict(report: Report, console: Console, *, interrupted: bool) -> int:
         console.print("interrupted: the same command goes on from here")
         return INTERRUPTED
     return 0 if report.balanced else 1
-
-
-def checked(config: Config) -> dict[str, int | None]:
-    """Look at miner, models and sources before anything starts; returns each source's frames, where they are known.
-
-    Raises:
-        ConfigError: it says all that is wrong with them.
-    """
-    wrong: list[ConfigError] = []
-    lengths: dict[str, int | None] = {}
-    with _noted(wrong):
-        miner_of(config)
-    for section, model in (("detector", config.detector), ("cloud", config.cloud)):
-        with _noted(wrong):
-            check_model_file(section, model_path(model.model))
-    for stream in config.streams:
-        with _noted(wrong):
-            lengths[stream] = _length(config, stream)
-    if wrong:
-        raise together(wrong)
-    return lengths
-
-
-@contextlib.contextmanager
-def _noted(wrong: list[ConfigError]) -> Iterator[None]:
-    try:
-        yield
-    except ConfigError as error:
-        wrong.append(error)
-
-
-def _length(config: Config, stream: str) -> int | None:
-    settings, field = config.streams[stream], f"streams.{stream}.source"
-    source = make_source(parse_source(settings.source, field), sampling(config, settings))
-    try:
-        return check_source(source)
-    except SourceError as error:
-        raise ConfigError(field, str(error)) from error
-
-
-def check_report(path: Path, needed: Iterable[Path] = (), *, option: str = "--report") -> None:
-    """See now that what ``option`` names can be written at the end, and is none of the files ``needed`` besides.
-
-    Raises:
-        ConfigError: it is not so.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        wrong = _unwritable(path, needed)
-    except OSError as error:
-        wrong = error.strerror or str(error)
-    if wrong:
-        raise ConfigError(option, f"{path} cannot be written ({wrong}): name another file")
-
-
-def _unwritable(path: Path, needed: Iterable[Path]) -> str:
-    """What speaks against it, if anything; whether something can be written, only trying tells."""
-    if path.is_dir():
-        return "it is a folder"
-    if any(path.exists() and file.exists() and path.samefile(file) for file in needed):
-        return "the replay needs this file"
-    if path.exists():
-        if path.is_file():
-            path.open("ab").close()
-        return ""  # a terminal, or a pipe
-    with tempfile.TemporaryFile(dir=path.parent):
-        return ""
-
-
-def _needed(config: Config, places: Places) -> Iterator[Path]:
-    yield places.ledger
-    yield from (model_path(model.model) for model in (config.detector, config.cloud))
-    for settings in config.streams.values():
-        address = parse_source(settings.source)
-        if address.kind is SourceKind.LOCAL:
-            yield Path(address.location)
 
 
 def remove_earlier(config: Config) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from rich.console import Console
 
+from pipeline.app.beforehand import check_report
 from pipeline.app.evaluate.answers import answers
 from pipeline.app.evaluate.boxes import Boxes, boxes_of, class_names
 from pipeline.app.evaluate.findings import BYTES_RATIO, Ends, Findings, found
@@ -23,7 +24,6 @@ from pipeline.app.evaluate.seen import Seen, in_both, look
 from pipeline.app.evaluate.show import show
 from pipeline.app.evaluate.shown import pairs
 from pipeline.app.evaluate.telling import Witness
-from pipeline.app.replay import check_report
 from pipeline.budget import Budget
 from pipeline.config import Config
 from pipeline.errors import ConfigError
