@@ -188,7 +188,7 @@ class SqliteLedger:
 
     def recalled(self, stream: str) -> Sequence[tuple[int, Verdict]]:
         with translated(self.path):
-            rows = self._connection.execute(sql.RECALLED, (stream,)).fetchall()
+            rows = self._connection.execute(sql.RECALLED, (stream,) * 3).fetchall()
         return [
             (
                 seq,

@@ -19,8 +19,11 @@ REMEMBER: Final = "INSERT INTO memories VALUES (?, ?, ?)"
 FORGET: Final = """DELETE FROM memories WHERE stream = ? AND seq <
     (SELECT seq FROM memories WHERE stream = ? ORDER BY seq DESC LIMIT 1 OFFSET 63)"""
 RECALLED: Final = """SELECT seq, hard, miner, score, threshold, verdict, audited, duplicate_of, budget, memory
-    FROM frames LEFT JOIN memories USING (stream, seq)
-    WHERE stream = ? AND (ending IS NULL OR memory IS NOT NULL) ORDER BY seq"""
+    FROM frames LEFT JOIN memories USING (stream, seq) WHERE stream = ? AND seq IN
+    (SELECT seq FROM frames WHERE stream = ? AND ending IS NULL UNION SELECT seq FROM memories WHERE stream = ?)
+    ORDER BY seq"""
+"""Named one by one, since all of a camera's frames would be looked through otherwise."""
+
 END: Final = """UPDATE frames SET revision = 2, ending = ?, reason = ?, cloud_model = ?, worker = ?, cloud_boxes = ?,
     came = ?, went = ?,
     cloud_ms = ?, cloud_steps = ?, cloud_files = ?, upload_bytes = ?, size_bytes = size_bytes + ?

@@ -19,6 +19,7 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.gain import Found
 from pipeline.messages import SEQ_AHEAD, ReaderProgress, Result, SourceStatus, UplinkProgress
 from pipeline.model import BudgetState, Counts, Detections, Ending, FrameId, Tally, Verdict
+from stages import ledger_statements as statements
 from stages.compare import corrections
 from stages.ledger import SqliteLedger
 from stages.ledger_report import Paid, percentile, read_frames, read_report
@@ -614,3 +615,11 @@ def test_what_is_remembered_is_that_of_the_newest_frames_and_verdicts_of_those_t
         *((seq, float(seq), f"m{seq}") for seq in range(37, 101)),
     ]
     assert recalled[0][1].hard
+
+
+def test_what_is_remembered_is_found_without_looking_through_all_frames(ledger: SqliteLedger) -> None:
+    with closing(sqlite3.connect(ledger.path)) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {statements.RECALLED}", ("gate",) * 3).fetchall()
+    looks = [row[3] for row in plan if " frames " in row[3]]
+    assert len(looks) == 2
+    assert all("(stream=? AND seq=?)" in look or "frames_open" in look for look in looks), looks
