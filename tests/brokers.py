@@ -17,7 +17,7 @@ def configured(folder: Path, *lines: str) -> Iterator[int]:
     """A Mosquitto on the loopback device with these lines in its config; yields its port."""
     port = _free_port()
     with running(folder, f"listener {port} 127.0.0.1", *lines) as process:
-        until_s = time.monotonic() + 10
+        until_s = time.monotonic() + 60
         while not _accepts(port):
             assert process.poll() is None, "it has ended"
             assert time.monotonic() < until_s

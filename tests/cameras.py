@@ -75,7 +75,7 @@ class MjpegCamera:
             self._server.close()
         self._server = None
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
         self._threads.clear()
 
     def __enter__(self) -> Self:
@@ -132,7 +132,7 @@ def file_server(path: Path, breaks: list[int]) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(60)
 
 
 _GSTREAMER: Final = """

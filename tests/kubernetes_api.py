@@ -155,4 +155,4 @@ def served() -> Iterator[tuple[ApiServer, str]]:
         yield api, url
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+        thread.join(60)

@@ -26,7 +26,7 @@ from pipeline.app.parts import broker_address
 from pipeline.config import load
 from pipeline.link import ContentType, LinkEvents, Packet
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def make_folder(path: Path, *users: User, **settings: Any) -> BrokerFolder:
@@ -74,7 +74,7 @@ def _answers(port: int) -> bool:
     """Whether it shakes hands: Mosquitto listens before it heeds signals."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as plain:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=60) as plain:
         context.wrap_socket(plain).close()
         return True
     return False

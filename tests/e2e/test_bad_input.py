@@ -208,7 +208,7 @@ def publish_all(broker: PrivateMosquitto, packets: Iterable[Packet]) -> None:
     """Publish packets, and wait until the broker has them."""
     link = MqttLink(BrokerAddress.parse(broker.url), "vandal")
     link.start((), LinkEvents(lambda *_: None, lambda: None, lambda _: None))
-    assert link.wait_connected(10)
+    assert link.wait_connected(60)
     for packet in packets:
         link.publish(packet)
     link.stop(flush_s=10)
@@ -247,7 +247,7 @@ def test_broken_messages_on_every_topic_change_nothing_and_are_counted(
 
 
 def test_a_packet_of_200_mb_is_cut_off_by_the_private_broker(mosquitto: str) -> None:
-    with PrivateMosquitto() as broker, socket.create_connection(("127.0.0.1", broker.port), timeout=10) as peer:
+    with PrivateMosquitto() as broker, socket.create_connection(("127.0.0.1", broker.port), timeout=60) as peer:
         peer.sendall(b"\x10\x12\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x05giant")
         assert peer.recv(2)[0] == 0x20  # CONNACK
         topic = b"tandem/helmet/drawn/results/cloud"

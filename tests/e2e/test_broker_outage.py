@@ -44,7 +44,7 @@ def test_every_result_comes_although_the_broker_is_killed_and_wiped(
             assert ended["tally"]["cloud"] > 0
             for running in (edge, cloud):
                 running.signal(signal.SIGTERM)
-                ran = running.ended(20)
+                ran = running.ended()
                 assert ran.exit_code == 0, ran
             heard = after.finish()
     final = {}

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from broker.mosquitto import PrivateMosquitto
+from stages.sources.capture import TIMEOUT_MS
 from tests.cameras import MjpegCamera
 from tests.e2e.user import Out, Tandem, balances, listening, until
 
@@ -46,7 +47,7 @@ def test_a_camera_is_lost_and_comes_back_beside_one_that_goes_on(tandem: Tandem,
             assert again["tally"]["read"] > read["tally"]["read"]
             gate.stall()  # and with its read hanging, the process ends as fast as ever
             running.signal(signal.SIGTERM)
-            ran = running.ended(10)
+            ran = running.ended(TIMEOUT_MS / 1000)
             assert ran.exit_code == 0, ran
             gate.flow()
             seqs = out.seqs("gate/all")
@@ -56,7 +57,7 @@ def test_a_camera_is_lost_and_comes_back_beside_one_that_goes_on(tandem: Tandem,
                 newest = at_gate.state(lambda state: state["tally"]["read"] > seqs[-1] + 10)
                 until(lambda: out.seqs("gate/all")[-1] > seqs[-1])
                 second.signal(signal.SIGTERM)
-                assert second.ended(10).exit_code == 0
+                assert second.ended().exit_code == 0
             assert out.seqs("gate/all")[: len(seqs)] == seqs
             assert newest["source"] == gate.name
             said = ran.stdout + ran.stderr + str(at_gate.finish()) + str(at_yard.finish())

@@ -128,7 +128,7 @@ def test_a_service_that_is_stopped_or_killed_meanwhile_says_what_is_left_and_the
         with tandem.start(*command) as running:
             listener.state(is_refused, running)
             running.signal(signal.SIGTERM)
-            ran = running.ended(20)
+            ran = running.ended()
         assert ran.exit_code == 0, ran
         assert ran.stderr.count('"event": "disk_refuses"') == 1
         assert '"event": "not_stored"' in ran.stderr
@@ -145,7 +145,7 @@ def test_a_service_that_is_stopped_or_killed_meanwhile_says_what_is_left_and_the
             disk.make_room()
             listener.state(lambda state: state["status"] == "ended" and state["tally"]["pending"] == 0, last)
             last.signal(signal.SIGTERM)
-            assert last.ended(20).exit_code == 0
+            assert last.ended().exit_code == 0
     assert_whole(out)
     # One process has other threads for its models than several have: boxes differ in the last digit.
     assert set(out.pictures()) == {name for name in undisturbed.out.pictures() if not name.endswith(".webm")}

@@ -23,9 +23,10 @@ SLOWLY = ("--pace", "real")
 def test_whatever_is_killed_the_outputs_are_those_of_an_undisturbed_replay(
     tandem: Tandem, tmp_path: Path, mosquitto: str
 ) -> None:
-    clip = draw_clip(tmp_path / "gate.mp4", frames=240)
-    quick = ("--set", "cloud.model=little")
-    ran = tandem("drill", clip, "--every", "2s", "--report", "r.json", *SETTINGS, *SLOWLY, *quick, timeout_s=110)
+    clip = draw_clip(tmp_path / "gate.mp4", frames=264)
+    # A kill every three seconds leaves a slow machine time to go on between them; each victim has its turn in eleven.
+    options = ("--every", "3s", "--sample", "4", "--set", "cloud.model=little", "--report", "r.json")
+    ran = tandem("drill", clip, *SETTINGS[2:], *SLOWLY, *options, timeout_s=250)
     assert ran.exit_code == 0, ran
     assert "identical but for times and names" in ran.stdout
     report = json.loads((tandem.folder / "r.json").read_text())
@@ -33,7 +34,7 @@ def test_whatever_is_killed_the_outputs_are_those_of_an_undisturbed_replay(
     assert min(report["kills"].values()) >= 1
     assert sum(report["kills"].values()) == ran.stdout.count("kill -9 ") - 1
     undisturbed, drilled = (Out(tandem.folder / "tandem-drill" / name) for name in ("undisturbed", "drilled"))
-    assert len(drilled.seqs("all")) == 120
+    assert len(drilled.seqs("all")) == 66
     assert drilled.seqs("hard_cloud")
     assert drilled.pictures() == undisturbed.pictures()
     assert drilled.tally()["pending"] == 0
@@ -56,7 +57,7 @@ def test_ctrl_c_leaves_no_process_behind(tandem: Tandem, clip: Path, mosquitto: 
     with tandem.start("drill", clip, *SETTINGS, *SLOWLY) as drill:
         family = drill.in_the_middle(Out(tandem.folder / "tandem-drill" / "drilled"), pictures=2)
         drill.signal(signal.SIGINT)
-        ran = drill.ended(20)
+        ran = drill.ended()
     assert ran.exit_code == 130, ran
     assert alive(family) == []
 

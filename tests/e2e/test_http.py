@@ -22,7 +22,7 @@ from tests.e2e.user import STREAM, Tandem, draw_clip, listening, publish, until
 def get(port: int, path: str) -> tuple[int, str]:
     """The status and the body of a page."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -72,7 +72,7 @@ def test_probes_follow_the_broker_and_metrics_the_ledger(clip: Path, tandem: Tan
         until(lambda: are_ready(503, "the broker is not reached: "))
         for running in (edge, cloud):
             running.signal(signal.SIGTERM)
-            assert running.ended(20).exit_code == 0
+            assert running.ended().exit_code == 0
     assert tally_of(exposed[0]) == ended["tally"]
     assert ended["tally"]["cloud"] > 0
     names = {family.name for found in exposed for family in found if family.name.startswith("tandem_")}
@@ -119,11 +119,11 @@ def test_a_host_may_be_given(tandem: Tandem, option: str) -> None:
     if ":" in host and not _has_ipv6():
         pytest.skip("needs IPv6 on the loopback interface")
     with tandem.start("run", "miner", "--http", option) as running:
-        with socket.create_connection((host, running.http_port()), timeout=10) as connection:
+        with socket.create_connection((host, running.http_port()), timeout=60) as connection:
             connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
             assert connection.makefile("rb").readline() == b"HTTP/1.0 200 OK\r\n"
         running.signal(signal.SIGTERM)
-        assert running.ended(20).exit_code == 0
+        assert running.ended().exit_code == 0
 
 
 def _has_ipv6() -> bool:

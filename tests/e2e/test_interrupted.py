@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import pytest
 
+from pipeline.app.replay_run import DRAIN_S
 from tests.e2e.user import SEQS, SETTINGS, STREAM, Out, Replay, Tandem, alive, balances, until
 
 pytestmark = pytest.mark.mosquitto
@@ -53,7 +54,7 @@ def test_ctrl_c_leaves_complete_outputs_and_the_same_command_goes_on(
         family = replay.in_the_middle(out)
         assert len(family) >= 3
         replay.signal(signal.SIGINT)
-        ran = replay.ended(20)
+        ran = replay.ended()
     assert ran.exit_code == 130, ran
     assert "Ctrl-C again stops at once" in ran.stdout
     assert alive(family) == []
@@ -93,7 +94,7 @@ def test_a_second_ctrl_c_stops_at_once(tandem: Tandem, command: tuple[str, ...],
         replay.signal(signal.SIGINT)
         until(lambda: "Ctrl-C again stops at once" in replay.stdout)
         replay.signal(signal.SIGINT)
-        ran = replay.ended(5)
+        ran = replay.ended(DRAIN_S - 1)  # by itself it would stop after this time
     assert ran.exit_code == 130, ran
     assert "Traceback" not in ran.stderr
     assert alive(family) == []
@@ -106,7 +107,7 @@ def test_when_the_replay_is_killed_its_processes_end_by_themselves(
         family = replay.in_the_middle(out)
         replay.signal(signal.SIGKILL)
         replay.ended()
-        until(lambda: not alive(family), timeout_s=10)
+        until(lambda: not alive(family))
     goes_on_as_if_undisturbed(tandem, command, out, undisturbed)
 
 
@@ -121,7 +122,7 @@ def test_when_everything_is_killed_while_the_cloud_is_unreachable_the_same_comma
             process.kill()
         replay.signal(signal.SIGKILL)
         replay.ended()
-        until(lambda: not alive(family), timeout_s=10)
+        until(lambda: not alive(family))
     assert list((out.folder / "outbox").glob("*.jpeg"))
     goes_on_as_if_undisturbed(tandem, command, out, undisturbed)
     assert not list((out.folder / "outbox").glob("*.jpeg"))
@@ -133,7 +134,7 @@ def test_when_the_edge_is_killed_the_replay_says_so_and_the_same_command_goes_on
     with tandem.start(*command, *SLOWLY) as replay:
         family = replay.in_the_middle(out)
         replay.child("sink").kill()
-        ran = replay.ended(20)
+        ran = replay.ended()
         assert ran.exit_code == 1, ran
         assert "edge" in ran.error
         assert "killed by SIGKILL" in ran.error

@@ -80,7 +80,7 @@ def call(url: str, method: str, path: str, body: object = None) -> None:
     headers = {"Content-Type": "application/merge-patch+json"}
     data = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(url + path, data, headers, method=method)  # noqa: S310 - http
-    with urllib.request.urlopen(request, timeout=10):  # noqa: S310 - http
+    with urllib.request.urlopen(request, timeout=60):  # noqa: S310 - http
         pass
 
 
@@ -106,7 +106,7 @@ def test_it_runs_what_is_there_and_follows_what_changes_until_sigterm(tmp_path: 
             call(url, "DELETE", f"{deployments}/{NAME}-deployment-edge")
             until(process, lambda: miner(api) == "CloudOnly")
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(60)
             assert process.returncode == 0
         service = api.found("JointInferenceService", "default", NAME)
         assert service is not None

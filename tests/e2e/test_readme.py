@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from pipeline.schemas import result_schema
 from pipeline.topics import Kind
 from scripts import reference
 from tests.conftest import ROOT
-from tests.e2e.user import draw_clip, listening
+from tests.e2e.user import Ran, Tandem, draw_clip, listening
 from tests.secured import free_ports
 
 README = (ROOT / "README.md").read_text()
@@ -61,16 +62,18 @@ def broker(mosquitto: str) -> Iterator[PrivateMosquitto]:
         yield broker
 
 
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
 def shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
         ["bash", "-c", line],
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=250,
         check=False,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": PATH},
     )
 
 
@@ -81,6 +84,14 @@ def form_of(result: dict[str, Any]) -> dict[str, Any]:
     steps, models, fields = (list(result[name]) for name in ("steps_ms", "models", "verdict"))
     shape = {"fields": list(result), "steps": steps, "models": models, "verdict": fields}
     return shape | {"said": verdict | {"reason": reason}, "ending": (result["ending"], result["source"])}
+
+
+def started_and_stopped(line: str, folder: Path, started: str) -> Ran:
+    """Run a command that goes on until SIGTERM; it gets one when it has said that it has started."""
+    with Tandem(folder, "bash", "-c").start(f"exec {line}", env={"PATH": PATH}) as running:
+        running.until(lambda: started in running.stderr)
+        running.signal(signal.SIGTERM)
+        return running.ended()
 
 
 def test_the_reference_tables_are_what_the_code_says() -> None:
@@ -190,10 +201,9 @@ def test_the_check_shown_runs(folder: Path, broker: PrivateMosquitto) -> None:
 def test_the_runs_shown_start_and_stop(line: str, folder: Path, broker: PrivateMosquitto) -> None:
     test_the_check_shown_runs(folder, broker)
     command = line.replace("mqtt://broker.example:1883", broker.url)
-    done = shell(f"timeout --signal TERM --preserve-status 6 {command}", folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "stages_started" in done.stderr
-    assert "stages_stopped" in done.stderr
+    ran = started_and_stopped(command, folder, "stages_started")
+    assert ran.exit_code == 0, ran
+    assert "stages_stopped" in ran.stderr
 
 
 @pytest.mark.mosquitto
@@ -221,10 +231,12 @@ def test_the_secured_broker_shown_is_made_and_run(folder: Path, mosquitto: str) 
     for line in lines:
         if line.startswith("tandem broker init"):
             shutil.rmtree(folder / "site", ignore_errors=True)  # the manifests' broker is another one than the first
-        runs = line.startswith("tandem broker run")
-        command = f"timeout --signal TERM --preserve-status 4 {line}" if runs else line
-        done = shell(command.replace("init site", f"init site {options}"), folder)
-        assert done.returncode == 0, done.stdout + done.stderr
+        if line.startswith("tandem broker run"):
+            ran = started_and_stopped(line, folder, "running\n")
+            assert ran.exit_code == 0, ran
+        else:
+            done = shell(line.replace("init site", f"init site {options}"), folder)
+            assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("line", commands("scripts/"))

@@ -323,7 +323,7 @@ def test_a_file_at_its_own_speed_takes_its_own_time(clip: Path, tandem: Tandem) 
     took_s = (rows[-1]["captured_ns"] - rows[0]["captured_ns"]) / 1e9
     assert [row["seq"] for row in rows] == [1, 13, 25, 37]
     assert rows[-1]["media_s"] == pytest.approx(1.5)
-    assert 1.49 <= took_s < 3
+    assert took_s >= 1.49
 
 
 def test_anyone_can_join_at_the_port_that_is_printed(clip: Path, mosquitto_sub: None, tandem: Tandem) -> None:

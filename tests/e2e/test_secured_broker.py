@@ -75,7 +75,7 @@ def test_edge_worker_and_viewer_meet_over_tls_and_no_secret_is_seen(clip: Path, 
             commands = "".join(Path(f"/proc/{process.pid}/cmdline").read_text() for process in processes)
             for process in (uplink, worker):
                 process.signal(signal.SIGTERM)
-                assert process.ended(20).exit_code == 0, process.stderr
+                assert process.ended().exit_code == 0, process.stderr
         said = "".join(process.stdout + process.stderr for process in processes) + made.stdout + made.stderr
     assert {result["seq"] for result in heard} == set(SEQS)
     assert {result["worker"] for result in heard if result["source"] == "cloud"} == {"worker"}

@@ -15,7 +15,7 @@ from broker.mqtt import MqttLink
 from pipeline.errors import PacketTooLarge
 from pipeline.link import ContentType, LinkCounts, LinkEvents, Packet
 
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 MAX_PACKET_BYTES = 2_000_000
 
 AnyLink = MqttLink | MemoryLink

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.mosquitto, pytest.mark.usefixtures("mosquitto")]
 
 def answers(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
     except ConnectionRefusedError:
         return False
     return True
@@ -152,7 +152,7 @@ def test_it_ends_when_its_owner_is_killed() -> None:
     broker = psutil.Process(int(pid))
     owner.kill()
     owner.communicate()
-    psutil.wait_procs([broker], timeout=10)
+    psutil.wait_procs([broker], timeout=60)
     shutil.rmtree(directory)
     assert not broker.is_running() or broker.status() == psutil.STATUS_ZOMBIE
 

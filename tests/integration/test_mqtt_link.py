@@ -27,7 +27,7 @@ from broker.mqtt import MqttLink
 from pipeline.link import ContentType, LinkEvents, Packet
 from tests.brokers import configured
 
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 
 paho_leaks = pytest.mark.filterwarnings("ignore:.*unclosed <ssl.SSLSocket|.*<ssl.SSLSocket")
 """paho leaves a socket whose TLS handshake failed to the garbage collector."""

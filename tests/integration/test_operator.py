@@ -385,5 +385,5 @@ def test_a_bug_in_what_looks_by_the_clock_ends_the_operator(rig: Rig, monkeypatc
     monkeypatch.setattr(rig.operator, "follow", broken)
     ended = threading.Event()
     with looking(rig.operator, ended.set) as failures:
-        assert ended.wait(10)
+        assert ended.wait(60)
     assert [str(failure) for failure in failures] == ["a bug"]

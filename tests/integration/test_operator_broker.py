@@ -60,7 +60,7 @@ def port(tmp_path: Path) -> Iterator[int]:
 
 def until(feeds: Feeds, counts: Counts) -> None:
     """Wait for these counts, as the operator sees them: by looking."""
-    until_s = time.monotonic() + 20
+    until_s = time.monotonic() + 60
     while (reading := feeds.read(("default", NAME))) is None or reading.counts != counts:
         assert time.monotonic() < until_s, reading
         time.sleep(0.01)
@@ -72,7 +72,7 @@ def test_counts_of_all_streams_are_right_to_the_frame(port: int) -> None:
     feeds.follow(("default", NAME), address)
     edge = MqttLink(address, "edge", backoff_s=(0.05, 0.05))
     edge.start([], NOTHING)
-    assert edge.wait_connected(20), edge.reason
+    assert edge.wait_connected(60), edge.reason
     for stream, hard, easy in (("gate", 3, 11), ("yard", 2, 4), ("gate", 4, 12)):
         found = replace(gain(), hard=Found(hard), easy=Found(easy))
         edge.publish(wire.encode(NAME, replace(state(stream), gain=found), time.monotonic()))
@@ -87,7 +87,7 @@ def test_counts_of_all_streams_are_right_to_the_frame(port: int) -> None:
 def test_nobody_comes_in_without_the_password(port: int) -> None:
     link = MqttLink(BrokerAddress("127.0.0.1", port), "stranger", backoff_s=(0.05, 0.05))
     link.start([], NOTHING)
-    until_s = time.monotonic() + 20
+    until_s = time.monotonic() + 60
     while "refuse" not in link.reason and "anonymous" not in link.reason:
         assert time.monotonic() < until_s, link.reason
         time.sleep(0.01)

@@ -91,7 +91,7 @@ class Toy:
 
     def next(self) -> Message:
         """The next message that this stage got."""
-        return self._seen.get(timeout=10)
+        return self._seen.get(timeout=60)
 
     def seen(self) -> list[Message]:
         """What else it has got so far."""
@@ -287,7 +287,7 @@ class TestRoutes:
         runner.deliver(StageName.SINK, Tick(0.0))
         assert [gate.next(), gate.next()] == [stored(), resume()]
         assert [yard.next(), yard.next()] == [resume("yard"), stored(stream="yard")]
-        assert runner.drain(5.0)
+        assert runner.drain(60.0)
         assert gate.seen() == yard.seen() == [Drain()]
 
     def test_streams_of_others_are_left_to_them(self, hosting: Hosting, broker: MemoryBroker) -> None:
@@ -450,11 +450,11 @@ class TestFailure:
         runner = hosting({StageName.DETECTOR: Toy(fail), StageName.MINER: Toy()})
         assert not runner.failed.is_set()
         runner.deliver(StageName.DETECTOR, frame())
-        assert runner.failed.wait(10)
+        assert runner.failed.wait(60)
         assert runner.failure is bug
         started_s = time.monotonic()
-        assert not runner.drain(30.0)
-        assert time.monotonic() - started_s < 5.0
+        assert not runner.drain(200.0)
+        assert time.monotonic() - started_s < 100.0
 
     def test_after_a_failure_no_stage_runs_on(self, hosting: Hosting) -> None:
         def fail(_: Message) -> Iterable[Message]:
@@ -462,7 +462,7 @@ class TestFailure:
 
         runner = hosting({StageName.DETECTOR: Toy(fail), StageName.MINER: Toy(), StageName.UPLINK: Toy()})
         runner.deliver(StageName.DETECTOR, frame())
-        assert runner.failed.wait(10)
+        assert runner.failed.wait(60)
         runner.abandon()
         assert not any(host.thread and host.thread.is_alive() for host in runner._hosts)
 
@@ -472,7 +472,7 @@ class TestFailure:
 
         runner = hosting({StageName.DETECTOR: Toy(fail), StageName.MINER: Toy(fail)})
         runner.deliver(StageName.DETECTOR, frame())
-        assert runner.failed.wait(10)
+        assert runner.failed.wait(60)
         runner.deliver(StageName.MINER, detected())
         runner.drain(0.2)
         assert str(runner.failure) == "Frame"
@@ -483,7 +483,7 @@ class TestFailure:
     def test_a_stage_may_not_send_what_does_not_travel(self, hosting: Hosting, message: Message) -> None:
         runner = hosting({StageName.DETECTOR: Toy(answering(Frame, message))})
         runner.deliver(StageName.DETECTOR, frame())
-        assert runner.failed.wait(10)
+        assert runner.failed.wait(60)
         assert str(runner.failure).startswith("detector may not send ")
 
     def test_tasks_run_in_the_background_one_after_the_other(self, hosting: Hosting) -> None:
@@ -497,7 +497,7 @@ class TestFailure:
         for i in range(20):
             runner.submit(partial(note, i))
         runner.submit(last.set)
-        assert last.wait(10)
+        assert last.wait(60)
         assert [i for i, _ in done] == list(range(20))
         assert len({name for _, name in done}) == 1
         assert threading.current_thread().name not in {name for _, name in done}
@@ -508,12 +508,12 @@ class TestFailure:
 
         runner = hosting({StageName.CLOUD: Toy()})
         runner.submit(fail)
-        assert runner.failed.wait(10)
+        assert runner.failed.wait(60)
         assert str(runner.failure) == "a bug"
 
     def test_after_the_end_tasks_are_left_alone(self, hosting: Hosting) -> None:
         runner = hosting({StageName.CLOUD: Toy()})
-        assert runner.drain(5.0)
+        assert runner.drain(60.0)
         runner.submit(lambda: pytest.fail("this must not run"))
         assert runner.failure is None
 
@@ -531,7 +531,7 @@ class TestDrain:
             return note
 
         runner = hosting({name: Toy(noting(name)) for name in reversed(StageName)}, worker="w")
-        assert runner.drain(5.0)
+        assert runner.drain(60.0)
         assert order == list(StageName)
 
     def test_what_is_under_way_reaches_the_sink(self, hosting: Hosting) -> None:
@@ -598,7 +598,7 @@ class TestDrain:
                 return super().__getattribute__(name)
 
         runner = hosting({StageName.UPLINK: Asked()})
-        assert runner.drain(5.0)
+        assert runner.drain(60.0)
         assert asked == {StageName.UPLINK}
 
     def test_a_stage_that_does_not_finish_does_not_hold_up_the_rest(self, hosting: Hosting) -> None:
@@ -606,13 +606,13 @@ class TestDrain:
         runner = hosting({StageName.UPLINK: Toy(drained=False), StageName.SINK: sink})
         started_s = time.monotonic()
         assert not runner.drain(0.2)
-        assert 0.2 <= time.monotonic() - started_s < 5.0
+        assert time.monotonic() - started_s >= 0.2
         assert sink.seen() == [Drain()]
 
     def test_the_end_does_not_need_a_broker(self, hosting: Hosting, broker: MemoryBroker) -> None:
         runner = hosting({StageName.SINK: Toy()})
         broker.stop()
-        assert runner.drain(5.0)
+        assert runner.drain(60.0)
 
     def test_stages_work_before_the_broker_is_there(self, hosting: Hosting, broker: MemoryBroker) -> None:
         broker.refuse("not yet")
@@ -632,7 +632,7 @@ class TestPresence:
         later = Listener(broker, "tandem/helmet/stages/+")
         here = stage_state("process-0")
         assert later.heard(StageState) == [here]
-        assert runner.drain(5.0)
+        assert runner.drain(60.0)
         assert later.heard(StageState) == [here, stage_state("process-0", online=False)]
         assert Listener(broker, "tandem/helmet/stages/+").heard(StageState) == [stage_state("process-0", online=False)]
 
@@ -660,7 +660,7 @@ class TestPresence:
 
 def wait(found: Callable[[], list[WireMessage]]) -> list[WireMessage]:
     """Ask until something is found."""
-    until_s = time.monotonic() + 10
+    until_s = time.monotonic() + 60
     while not (some := found()):
         assert time.monotonic() < until_s
         time.sleep(0.001)

@@ -54,7 +54,7 @@ def tls_server(folder: Path, pair: Pair, *, asks: bool = False) -> Iterator[int]
             with contextlib.suppress(OSError):
                 while True:
                     plain, _ = listener.accept()
-                    plain.settimeout(5)
+                    plain.settimeout(60)
                     with plain, contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as tls:
                         tls.recv(1000)
 

@@ -48,7 +48,7 @@ def changed(text: str, changes: Mapping[str, object]) -> str:
 def probes_served(port: int) -> None:
     """Wait for the page that the liveness probe asks for."""
     until(lambda: _accepts(port))
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60) as answer:
         assert answer.read() == b"alive"
 
 

@@ -144,14 +144,14 @@ class TestThreads:
 
         def slow(array: Pixels, quality: int) -> bytes:
             encoding.set()
-            assert go_on.wait(10)
+            assert go_on.wait(60)
             return encode_jpeg(array, quality)
 
         monkeypatch.setattr(image_module, "encode_jpeg", slow)
         picture = Image(pixels=pixels())
         with ThreadPoolExecutor(2) as pool:
             encoded = pool.submit(lambda: picture.jpeg)
-            assert encoding.wait(10)
+            assert encoding.wait(60)
             try:
                 assert pool.submit(lambda: picture.pixels).result(10) is picture.pixels
                 assert pool.submit(lambda: picture.pixels_at_least(8, 6)).result(10) is picture.pixels
@@ -165,7 +165,7 @@ class TestThreads:
 
         def slow(data: bytes) -> Pixels:
             decoding.set()
-            assert go_on.wait(10)
+            assert go_on.wait(60)
             return decode_jpeg(data)
 
         monkeypatch.setattr(image_module, "decode_jpeg", slow)
@@ -173,7 +173,7 @@ class TestThreads:
         picture = Image(jpeg=data)
         with ThreadPoolExecutor(2) as pool:
             decoded = pool.submit(lambda: picture.pixels)
-            assert decoding.wait(10)
+            assert decoding.wait(60)
             try:
                 assert pool.submit(lambda: picture.jpeg).result(10) is data
                 assert not decoded.done()
@@ -239,9 +239,10 @@ class TestRefusal:
 
     @pytest.mark.parametrize("filling", [b"\xff", b"\xff\xe0\x00\x02"])
     def test_megabytes_of_headers_are_not_searched(self, filling: bytes) -> None:
+        data = b"\xff\xd8" + filling * (16 << 20)
         begun_s = time.process_time()
         with pytest.raises(DropMessage, match="states no size"):
-            jpeg_size(b"\xff\xd8" + filling * (16 << 20))
+            jpeg_size(data)
         assert time.process_time() - begun_s < 1.0
 
     @pytest.mark.parametrize("size", [(8001, 8000), (65501, 1), (1, 65501), (0, 8)])

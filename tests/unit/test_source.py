@@ -433,7 +433,7 @@ class Camera:
 
     def grab(self) -> bool:
         self.taken_in.release()
-        assert self.frames.acquire(timeout=10)
+        assert self.frames.acquire(timeout=60)
         self.grabbed += 1
         return not self.lost
 
@@ -449,15 +449,15 @@ class Camera:
     def give(self, count: int) -> None:
         """Let ``count`` frames come, and wait until the source has taken them in and asks for the next."""
         if self.grabbed == 0:
-            assert self.taken_in.acquire(timeout=10)
+            assert self.taken_in.acquire(timeout=60)
         for _ in range(count):
             self.frames.release()
-            assert self.taken_in.acquire(timeout=10)
+            assert self.taken_in.acquire(timeout=60)
 
     def lose(self) -> None:
         self.lost = True
         self.frames.release()
-        assert self.released.wait(10)
+        assert self.released.wait(60)
 
 
 def test_a_camera_keeps_the_newest_sampled_frame_and_counts_the_others() -> None:
@@ -522,9 +522,9 @@ def test_a_camera_that_cannot_be_reached_is_named() -> None:
 
     source = LiveSource(connect, EVERY, name="rtsp://gate")
     source.open(1)
-    assert tried.wait(10)
+    assert tried.wait(60)
     assert source._grabber is not None
-    source._grabber.join(10)
+    source._grabber.join(60)
     with pytest.raises(SourceError, match=r"rtsp://gate refuses connections; check the port"):
         source.read()
 
@@ -537,7 +537,7 @@ def test_a_fault_while_a_camera_is_read_does_not_leave_the_reader_waiting() -> N
     source = LiveSource(connect, EVERY, name="rtsp://gate")
     source.open(1)
     assert source._grabber is not None
-    source._grabber.join(10)
+    source._grabber.join(60)
     with pytest.raises(SourceError, match="rtsp://gate is read no more"):
         source.read()
 
@@ -550,7 +550,7 @@ def test_a_closed_camera_is_let_go() -> None:
     for _ in range(2):
         camera.frames.release()
     source.close()
-    assert camera.released.wait(10)
+    assert camera.released.wait(60)
     with pytest.raises(SourceError, match="not open"):
         source.read()
 
@@ -570,7 +570,7 @@ def test_an_absent_camera_is_an_error_that_names_it_and_the_remedy(text: str, sa
     source.open(1)
     assert isinstance(source, LiveSource)
     assert source._grabber is not None
-    source._grabber.join(30)
+    source._grabber.join(60)
     with pytest.raises(SourceError) as caught:
         source.read()
     assert said in str(caught.value)
@@ -600,7 +600,7 @@ def test_a_camera_that_hangs_is_given_up_and_opened_anew_a_few_times(monkeypatch
     source = LiveSource(lambda: next(queue), EVERY, name="gate", clock=lambda: now_s[0])
     for camera in cameras:
         source.open(1)
-        assert camera.taken_in.acquire(timeout=10)
+        assert camera.taken_in.acquire(timeout=60)
         assert source.read() is None
         now_s[0] += 61
         with pytest.raises(SourceError, match="gate hangs: no answer for 60 s; check it and its driver"):
@@ -611,8 +611,8 @@ def test_a_camera_that_hangs_is_given_up_and_opened_anew_a_few_times(monkeypatch
     ):
         source.open(1)
     cameras[0].frames.release()
-    source._hung._threads[0].join(10)
+    source._hung._threads[0].join(60)
     source._hung.check("gate")  # there is room again
     for camera in cameras[1:]:
         camera.frames.release()
-        assert camera.released.wait(10)
+        assert camera.released.wait(60)

@@ -1236,4 +1236,4 @@ def test_ten_thousand_frames_that_wait_slow_no_message_down() -> None:
         return time.process_time() - begun_s
 
     few_s = min(took_s(100) for _ in range(3))
-    assert took_s(10_000) < 5 * few_s
+    assert any(took_s(10_000) < 5 * few_s for _ in range(3))

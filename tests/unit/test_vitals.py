@@ -24,22 +24,22 @@ def test_its_cpu_time_is_its_own_and_ends_with_it() -> None:
     def run() -> None:
         pulse.begins()
         begun.set()
-        burn.wait(10)
+        burn.wait(60)
         until_s = time.thread_time() + 0.05
         while time.thread_time() < until_s:
             pass
-        stop.wait(10)
+        stop.wait(60)
 
     thread = threading.Thread(target=run)
     assert pulse.cpu_s is None
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     before_s = pulse.cpu_s
     burn.set()
     while (after_s := pulse.cpu_s) is not None and before_s is not None and after_s < before_s + 0.05:
         assert thread.is_alive()
     stop.set()
     thread.join()
-    until_s = time.monotonic() + 10
+    until_s = time.monotonic() + 60
     while pulse.cpu_s is not None:  # the kernel's thread ends a little later than Python's
         assert time.monotonic() < until_s
