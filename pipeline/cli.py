@@ -13,7 +13,7 @@ import typer
 from pipeline import log
 from pipeline.cli_broker import app as broker_app
 from pipeline.cli_export import export
-from pipeline.cli_mining import evaluate
+from pipeline.cli_mining import evaluate, tune
 from pipeline.cli_operator import fetch, operator
 from pipeline.cli_options import (
     BigModel,
@@ -44,6 +44,7 @@ app.add_typer(broker_app)
 app.add_typer(sedna_app)
 app.command(cls=Command)(export)
 app.command(cls=Command)(evaluate)
+app.command(cls=Command)(tune)
 app.command(cls=Command)(operator)
 app.command(cls=Command)(fetch)
 

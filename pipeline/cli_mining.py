@@ -1,4 +1,4 @@
-"""The command ``tandem evaluate``."""
+"""The commands ``tandem evaluate`` and ``tandem tune``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from pipeline import log
-from pipeline.cli_options import BigModel, ConfigFile, LittleModel, ReportFile, Settings, config_from, console
+from pipeline.cli_options import (
+    BigModel,
+    ConfigFile,
+    LittleModel,
+    ReportFile,
+    Settings,
+    config_from,
+    console,
+    overrides_of,
+)
+from pipeline.config import merged, settings_of
+from pipeline.errors import ConfigError
 
 Images = Annotated[
     str, typer.Argument(metavar="IMAGES|VIDEO", help="A folder of pictures, or a video file.", show_default=False)
@@ -66,3 +77,63 @@ def evaluate(
     pictures = picture_set(images, every, loaded.reader.every, loaded.reader.jpeg_quality)
     asked = Evaluation(pictures, labels, watched, resamples, cache.expanduser(), report, html)
     run_evaluation(loaded, asked, console())
+
+
+def tune(
+    budget: Annotated[
+        str, typer.Option(metavar="BUDGET", help='What may be sent: "20 %", "200 kbit/s" or "5 frames/min".')
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Write the config there.")],
+    images: Annotated[
+        str | None,
+        typer.Argument(metavar="[IMAGES|VIDEO]", help="A folder of pictures, or a video file.", show_default=False),
+    ] = None,
+    labels: Labels = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="REPORT", help="Take the report of an evaluation instead of pictures."),
+    ] = None,
+    miners: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="Choose among these [all that rank by boxes].")
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=0.001, metavar="RATE", help="So many frames a second are looked at, for rates [the video's]."),
+    ] = None,
+    every: EveryNth = None,
+    little: LittleModel = None,
+    big: BigModel = None,
+    resamples: Resamples = 200,
+    cache: Cache = Path("~/.cache/tandem"),
+    config: ConfigFile = None,
+    settings: Settings = None,
+) -> None:
+    """Choose miner and threshold for a budget, and write the config.
+
+    It is chosen from an evaluation: a report of tandem evaluate, or pictures, which the models look at only where they
+    have not before. The config has what --config and --set say, the miner that recovers most of the gap between edge
+    and cloud, and the budget, for tandem replay --config and tandem run --config.
+    """
+    from pipeline.app.evaluate.pictures import picture_set
+    from pipeline.app.evaluate.run import Evaluation
+    from pipeline.app.evaluate.tune import Tuning
+    from pipeline.app.evaluate.tune import tune as run_tune
+    from pipeline.budget import Budget
+
+    if (images is None) == (report is None):
+        raise ConfigError("IMAGES", "name pictures or a video, or a report of tandem evaluate with --from")
+    options = {"detector.model": little, "cloud.model": big}
+    loaded = config_from(config, options, settings)
+    log.configure("tune", level="warning" if loaded.log_level == "info" else loaded.log_level)
+    try:
+        parsed = Budget.parse(budget)
+    except ValueError as error:
+        raise ConfigError("--budget", str(error)) from error
+    if images is not None:
+        pictures = picture_set(images, every, loaded.reader.every, loaded.reader.jpeg_quality)
+        evaluated: Path | Evaluation = Evaluation(pictures, labels, None, resamples, cache.expanduser(), None)
+    else:
+        evaluated = report or Path()
+    names = tuple(name.strip() for name in (miners or "").split(",") if name.strip())
+    kept = merged(settings_of(config), overrides_of(options, settings))
+    run_tune(loaded, Tuning(parsed, fps, names, evaluated, kept, output), console())

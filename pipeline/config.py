@@ -34,7 +34,18 @@ from pipeline.settings import (
     without_settings,
 )
 
-__all__ = ["PREFIX", "SEDNA", "Config", "assignment", "load", "merged", "nested", "validated", "without_settings"]
+__all__ = [
+    "PREFIX",
+    "SEDNA",
+    "Config",
+    "assignment",
+    "load",
+    "merged",
+    "nested",
+    "settings_of",
+    "validated",
+    "without_settings",
+]
 
 Name = Annotated[str, AfterValidator(stream_name)]
 ProcessName = Annotated[str, AfterValidator(process_name)]
@@ -245,7 +256,7 @@ def load(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -
     Raises:
         ConfigError: it names the field or variable that is wrong and what would be right.
     """
-    settings = _beside(file, from_file(file)) if file else {}
+    settings = settings_of(file)
     variables: dict[tuple[str, ...], str] = {}
     for path, value, name in from_environment(os.environ):
         settings = merged(settings, nested_at(path, value))
@@ -260,6 +271,15 @@ def load(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         settings,
         {path: name for path, name in variables.items() if not _has(overrides, path)},
     )
+
+
+def settings_of(file: Path | None) -> dict[str, Any]:
+    """What a config file sets, not checked yet; its relative ``broker.*_file`` are made absolute, beside it.
+
+    Raises:
+        ConfigError: it cannot be read, or is no YAML.
+    """
+    return _beside(file, from_file(file)) if file else {}
 
 
 def _beside(file: Path, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 import numpy as np
@@ -29,6 +31,10 @@ class UncertaintyBand(Miner):
         if self.low > self.high:
             raise ValueError(f"low {self.low:g} is above high {self.high:g}; swap them")
         return self
+
+    def at(self, score: float) -> Mapping[str, float | int]:
+        """A count of boxes."""
+        return {"least_boxes": max(1, math.ceil(score))}
 
     def judge(self, view: View) -> Verdict:
         """Score: how many boxes are in the band; threshold: ``least_boxes``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from pydantic import Field
@@ -24,6 +25,10 @@ class Random(Miner):
 
     random_ratio: Share = Field(0.3, description="the part of the frames that is hard")
     seed: int = Field(0, description="another seed chooses other frames")
+
+    def at(self, score: float) -> Mapping[str, float | int]:
+        """The part of the draws that reach it."""
+        return {"random_ratio": round(1 - score, 9)}
 
     def judge(self, view: View) -> Verdict:
         """Score: 1 - draw; threshold: 1 - ``random_ratio``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -25,6 +26,10 @@ class CrossEntropy(BoxMiner):
     threshold_cross_entropy: Annotated[float, Field(allow_inf_nan=False)] = Field(
         0.5, description="a frame is hard if 1 minus the entropy of its scores, divided by ln n, is less than this"
     )
+
+    def at(self, score: float) -> Mapping[str, float | int]:
+        """Its complement as ``threshold_cross_entropy``."""
+        return {"threshold_cross_entropy": round(1 - score, 9)}
 
     def judge_boxes(self, view: View) -> Verdict:
         """Score: 1 - confidence, the entropy divided by ln n; threshold: 1 - ``threshold_cross_entropy``."""

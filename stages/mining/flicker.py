@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import numpy as np
@@ -30,6 +32,10 @@ class Flicker(Miner):
     link_iou: Share = Field(0.3, description="boxes of two frames that overlap so much are one thing")
     edge: Share = Field(0.02, description="a box so near to the picture's edge may leave: a part of its sides")
     gap_s: float = Field(2.0, gt=0, allow_inf_nan=False, description="frames further apart are not compared")
+
+    def at(self, score: float) -> Mapping[str, float | int]:
+        """A count of events."""
+        return {"events": max(1, math.ceil(score))}
 
     def judge(self, view: View) -> Verdict:
         """A frame by itself does not flicker."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +24,10 @@ class IBT(BoxMiner):
 
     threshold_box: Share = Field(0.5, description="a box that scores this or less is a low one")
     threshold_img: Share = Field(0.5, description="a frame is hard if 1 minus this, or more, of its boxes are low")
+
+    def at(self, score: float) -> Mapping[str, float | int]:
+        """A part of the boxes as ``threshold_img``."""
+        return {"threshold_img": round(1 - score, 9)}
 
     def judge_boxes(self, view: View) -> Verdict:
         """Score: the part of the boxes that are low; threshold: 1 - ``threshold_img``."""

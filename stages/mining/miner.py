@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, ClassVar, Final
@@ -95,6 +96,13 @@ class Miner(BaseModel):
     def judge(self, view: View) -> Verdict:
         """Whether the frame is hard, and why."""
         raise NotImplementedError
+
+    def at(self, score: float) -> Mapping[str, float | int] | None:
+        """The parameters by which frames of this score or more are hard, and others are not.
+
+        None where no parameter sets the score from which on frames are hard. How frames rank is never changed by them.
+        """
+        return {"threshold": score} if "threshold" in type(self).model_fields else None
 
     def verdict(self, *, hard: bool, score: float, threshold: float, reason: str) -> Verdict:
         """A verdict whose numbers say the same as its decision: hard exactly if score >= threshold.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +20,10 @@ class Threshold(BoxMiner):
     name: ClassVar[str] = "Threshold"
 
     threshold: Share = Field(0.5, description="a frame is hard if its boxes score less than this on average")
+
+    def at(self, score: float) -> Mapping[str, float | int]:
+        """Its complement as ``threshold``."""
+        return {"threshold": round(1 - score, 9)}
 
     def judge_boxes(self, view: View) -> Verdict:
         """Score: 1 - mean score; threshold: 1 - ``threshold``."""

@@ -62,3 +62,22 @@ def test_a_label_that_is_wrong_is_named(tandem: Tandem) -> None:
     done = tandem("evaluate", "photos", "--labels", "labels", "--cache", "cache")
     assert done.exit_code == 2
     assert done.error.startswith("labels/3.txt, line 2: there are 2 classes (helmet_on, helmet_off)")
+
+
+@pytest.mark.mosquitto
+def test_what_is_tuned_for_a_budget_is_replayed_within_it(tandem: Tandem, mosquitto: str) -> None:
+    report(tandem)
+    kept = {file: file.stat().st_mtime_ns for file in (tandem.folder / "cache").iterdir()}
+    chosen = tandem("tune", "photos", "--cache", "cache", "--budget", "50 %", "--resamples", "5", "-o", "tuned.yaml")
+    assert chosen.exit_code == 0, chosen.stderr
+    assert "wrote tuned.yaml" in chosen.stdout
+    assert kept == {file: file.stat().st_mtime_ns for file in (tandem.folder / "cache").iterdir()}, (
+        "no model looked again"
+    )
+
+    done = tandem("replay", "photos", "--every", "1", "--config", "tuned.yaml", "--report", "replay.json")
+    assert done.exit_code == 0, done.stderr
+    assert "budget    photos: 50 %: " in done.stdout
+    spent = json.loads((tandem.folder / "replay.json").read_text())["budget"]["photos"]
+    assert spent["setting"] == "50 %"
+    assert 0 < spent["spent"] <= spent["allowed"] == FRAMES / 2

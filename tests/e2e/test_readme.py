@@ -137,6 +137,16 @@ def test_the_evaluations_shown_run(line: str, folder: Path) -> None:
     assert "mAP50: edge" in done.stdout
 
 
+@pytest.mark.parametrize("line", commands("tandem tune"))
+def test_the_tuning_shown_is_done(line: str, folder: Path) -> None:
+    worth = "tandem evaluate site.mp4 --every 2 --cache cache --resamples 5 --report worth.json"
+    for each in (worth, f"{line} --cache cache"):
+        done = shell(each, folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "% of the gap in mAP50" in done.stdout
+    assert validated(yaml.safe_load((folder / "tuned.yaml").read_text())).budget is not None
+
+
 @pytest.mark.mosquitto
 @pytest.mark.parametrize("line", commands("tandem drill"))
 def test_the_drill_shown_runs(line: str, folder: Path, mosquitto: str) -> None:

@@ -11,15 +11,13 @@ from typing import Final
 from rich.console import Console
 
 from pipeline.app.beforehand import check_report
-from pipeline.app.evaluate.answers import answers
 from pipeline.app.evaluate.boxes import Boxes, boxes_of, class_names
 from pipeline.app.evaluate.findings import BYTES_RATIO, Ends, Findings, found
-from pipeline.app.evaluate.joint import joint_of
 from pipeline.app.evaluate.labels import Truth, read_labels, shots
-from pipeline.app.evaluate.metric import scored
 from pipeline.app.evaluate.page import page
 from pipeline.app.evaluate.pictures import PictureSet
-from pipeline.app.evaluate.replay import bench, judged, measuring, rate_of
+from pipeline.app.evaluate.prepared import prepared
+from pipeline.app.evaluate.replay import judged, measuring, rate_of
 from pipeline.app.evaluate.seen import Seen, in_both, look
 from pipeline.app.evaluate.show import show
 from pipeline.app.evaluate.shown import pairs
@@ -33,9 +31,6 @@ from stages.mining.registry import MINERS, make_miner
 
 SEDNA_EXAMPLE: Final = "IBT 0.9/0.9"
 """IBT with the parameters of Sedna's helmet example."""
-
-HELMET_OFF: Final = "helmet_off"
-"""The class whose recall people want to know most, where there is one."""
 
 _STREAM: Final = "evaluate"
 
@@ -73,12 +68,9 @@ def evaluate(config: Config, asked: Evaluation, console: Console) -> None:
     for path, option in ((asked.report, "--report"), (asked.html, "--html")):
         if path:
             check_report(path, option=option)
-    edge, cloud = both(config, asked.pictures, asked.cache, console)
-    classes = class_names(edge.detections, cloud.detections)
-    truth = _truth(asked, cloud, classes, config.cloud.confidence)
-    _say_what_is_assumed(truth, console)
+    edge, cloud, truth = looked(config, asked, console)
     with console.status("replaying the miners"):
-        findings = measured(config, asked, edge=edge, cloud=cloud, truth=truth.boxes, miners=miners)
+        findings = measured(config, asked, edge=edge, cloud=cloud, truth=truth, miners=miners)
     show(findings, console)
     if asked.report:
         asked.report.write_text(json.dumps(findings.json(), indent=2) + "\n")
@@ -87,6 +79,18 @@ def evaluate(config: Config, asked: Evaluation, console: Console) -> None:
         confidences = config.detector.confidence, config.cloud.confidence
         shown = pairs(asked.pictures, told, edge, cloud, confidences)
         asked.html.write_text(page(findings, asked.pictures.address.name, shown), encoding="utf-8")
+
+
+def looked(config: Config, asked: Evaluation, console: Console) -> tuple[Seen, Seen, Boxes]:
+    """What both models see, and the objects; what is assumed is printed.
+
+    Raises:
+        ConfigError: a model, the pictures or the labels cannot be used.
+    """
+    edge, cloud = both(config, asked.pictures, asked.cache, console)
+    truth = _truth(asked, cloud, class_names(edge.detections, cloud.detections), config.cloud.confidence)
+    _say_what_is_assumed(truth, console)
+    return edge, cloud, truth.boxes
 
 
 def both(config: Config, pictures: PictureSet, cache: Path, console: Console) -> tuple[Seen, Seen]:
@@ -136,31 +140,28 @@ def measured(
     Raises:
         ConfigError: there is no such class to be watched.
     """
-    pictures, confidences = len(edge.seqs), (config.detector.confidence, config.cloud.confidence)
-    classes = class_names(edge.detections, cloud.detections)
-    boxes = [boxes_of(each.detections, classes) for each in (edge, cloud)]
-    scores = [scored(truth, each, pictures, len(classes)) for each in boxes]
-    of_edge, of_cloud = scores
-    joint = joint_of(truth, (boxes[0], of_edge.right), (boxes[1], of_cloud.right), pictures, len(classes))
-    watched = _watched(asked.watched, truth, classes)
-    table = bench(
-        joint, edge.upload_bytes, classes.index(watched), confidences, resamples=asked.resamples, seed=config.seed
+    confidences = config.detector.confidence, config.cloud.confidence
+    ready = prepared(
+        edge,
+        cloud,
+        truth,
+        watched=asked.watched,
+        confidences=confidences,
+        resamples=asked.resamples,
+        seed=config.seed,
     )
     views = views_of(edge, config.detector.confidence)
     verdicts = measuring(miners, views)
     bytes_per_s = rate_of(views, edge.upload_bytes, BYTES_RATIO)
     budget = Budget(f"{BYTES_RATIO:.0%} of the bytes", "bytes", bytes_per_s)
-    each_answers = (
-        answers(truth, seen, found.objects, at, pictures)
-        for seen, found, at in zip(boxes, scores, confidences, strict=True)
-    )
+    names = called(asked.pictures, edge.seqs.tolist())
     return found(
-        table,
+        ready.bench,
         verdicts,
         (bytes_per_s, judged({name: miners[name] for name in verdicts}, views, budget)),
-        Witness(called(asked.pictures, edge.seqs.tolist()), classes, truth, *each_answers),
-        map50_95=Ends(of_edge.map50_95, of_cloud.map50_95),
-        watched=watched,
+        Witness(names, ready.classes, truth, *ready.answers(confidences)),
+        map50_95=Ends(*(each.map50_95 for each in ready.scored)),
+        watched=ready.watched,
         human=asked.labels is not None,
         own=config.miner.name,
     )
@@ -170,14 +171,6 @@ def called(pictures: PictureSet, seqs: Sequence[int]) -> list[str]:
     """What people call the pictures: by their files, or by the numbers of their frames."""
     names = pictures.names()
     return [names[seq - 1] if names else f"frame {seq}" for seq in seqs]
-
-
-def _watched(wanted: str | None, truth: Boxes, classes: Sequence[str]) -> str:
-    if wanted is not None and wanted not in classes:
-        raise ConfigError("--class", f"there is no class {wanted!r}; the models know {', '.join(classes)}")
-    if wanted is not None or HELMET_OFF in classes:
-        return wanted or HELMET_OFF
-    return classes[int(truth.labels.min(initial=len(classes) - 1))]
 
 
 def _truth(asked: Evaluation, cloud: Seen, classes: Sequence[str], confidence: float) -> Truth:
