@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError
 from pipeline.gain import NO_GAIN, Found, Gain
 from pipeline.model import Detections, Tally
 from stages.gain import gain_of
-from stages.ledger_schema import decode_boxes, translated
+from stages.ledger_schema import check_format, decode_boxes, translated
 
 _FRAMES: Final = """SELECT seq, media_s, width, height, hard, verdict, ending, reason, edge_boxes, cloud_boxes,
     edge_files, cloud_files, removed_ns IS NOT NULL, audited, captured_ns,
@@ -254,4 +254,5 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         connection.execute("PRAGMA query_only = ON")
         # One transaction, so that the sums of a ledger that is being written belong together.
         connection.execute("BEGIN")
+        check_format(path, connection)
         yield connection

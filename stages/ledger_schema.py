@@ -142,7 +142,17 @@ def prepare(path: Path, connection: sqlite3.Connection) -> None:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if version == 0 and tables == 0:
         connection.executescript(_TABLES)
-        return
+    else:
+        check_format(path, connection)
+
+
+def check_format(path: Path, connection: sqlite3.Connection) -> None:
+    """Check that a database is a ledger as this Tandem writes it.
+
+    Raises:
+        ConfigError: another program wrote it, or another Tandem.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != _APPLICATION_ID:
         raise ConfigError(str(path), "is the database of another program; choose another --out")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -74,4 +76,8 @@ def test_who_was_one_of_several_keeps_its_folder_when_it_comes_alone(tmp_path: P
 
 def test_a_ledger_that_is_none_is_left_to_who_opens_it(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").write_text("no database, and long enough to be taken for one" * 40)
+    assert places(tmp_path, "gate").pictures["gate"].all == tmp_path / "all"
+    (tmp_path / "ledger.sqlite").unlink()
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as another:
+        another.execute("CREATE TABLE streams (name TEXT)")
     assert places(tmp_path, "gate").pictures["gate"].all == tmp_path / "all"
