@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from pipeline.model import Verdict
 from stages.mining.miner import Miner, Share, View
-from stages.mining.overlap import areas
+from stages.vision.iou import areas
 
 Positive = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 

@@ -61,7 +61,7 @@ class Duplicates:
         boxes, labels = view.detections.boxes[:MOST_BOXES], view.detections.labels[:MOST_BOXES]
         if len(boxes) != len(other.boxes):
             return False
-        overlap = np.where(other.labels[:, None] == labels[None, :], iou(other.boxes, boxes), np.float32(-1))
+        overlap = np.where(other.labels[:, None] == labels[None, :], iou(other.boxes, boxes), -1.0)
         return len(links(overlap, self.box_iou)) == len(boxes)
 
     def _same_grey(self, other: Sent, view: View) -> bool:

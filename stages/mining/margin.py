@@ -6,8 +6,8 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from stages.mining.overlap import ious
 from stages.mining.uncertain import Columns, Floats, Limit, UncertainBoxes
+from stages.vision.iou import iou
 
 SAME: Final = 0.5
 """Boxes whose IoU is this or more are about the same thing."""
@@ -32,7 +32,7 @@ class Margin(UncertainBoxes):
         closeness = 1 - np.abs(2 * scores - 1)
         for label in sorted(set(labels.tolist()))[:-1]:  # each pair of classes once
             here, there = np.flatnonzero(labels == label), np.flatnonzero(labels > label)
-            rivals = ious(boxes[here], boxes[there]) >= SAME
+            rivals = iou(boxes[here], boxes[there]) >= SAME
             if not rivals.any():
                 continue
             near = np.where(rivals, 1 - np.abs(scores[here][:, None] - scores[there]), 0)

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
+Boxes = npt.NDArray[Any]
+Overlaps = npt.NDArray[np.float64]
 
-def iou(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+
+def iou(left: Boxes, right: Boxes) -> Overlaps:
     """The IoU (N, M) of boxes (N, 4) and (M, 4) xyxy; 0 where both are empty."""
     # By columns: numpy takes four times as long over axes of two.
-    width = np.minimum(left[:, None, 2], right[:, 2]) - np.maximum(left[:, None, 0], right[:, 0])
-    height = np.minimum(left[:, None, 3], right[:, 3]) - np.maximum(left[:, None, 1], right[:, 1])
+    a, b = left.astype(np.float64), right.astype(np.float64)
+    width = np.minimum(a[:, None, 2], b[:, 2]) - np.maximum(a[:, None, 0], b[:, 0])
+    height = np.minimum(a[:, None, 3], b[:, 3]) - np.maximum(a[:, None, 1], b[:, 1])
     shared = np.maximum(width, 0) * np.maximum(height, 0)
-    areas = [np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1) for boxes in (left, right)]
-    total = areas[0][:, None] + areas[1][None, :] - shared
-    return np.asarray(shared / np.where(total > 0, total, 1), np.float32)
+    total = areas(a)[:, None] + areas(b) - shared
+    parts: Overlaps = np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
+    return parts
 
 
-def links(overlap: npt.NDArray[np.float32], least: float) -> list[tuple[int, int]]:
+def areas(boxes: Boxes) -> npt.NDArray[np.float64]:
+    """(N,) areas of N xyxy boxes; 0 for those that are turned inside out."""
+    sides = np.maximum(boxes[:, 2:].astype(np.float64) - boxes[:, :2], 0)
+    found: npt.NDArray[np.float64] = sides.prod(axis=1)
+    return found
+
+
+def links(overlap: Overlaps, least: float) -> list[tuple[int, int]]:
     """Pairs of a row and a column whose IoU is at least ``least``, each used once, the largest first (greedy)."""
     rows, columns = np.nonzero(overlap >= least)
     order = np.argsort(-overlap[rows, columns], kind="stable")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from pipeline.model import Detections
 from stages.mining.miner import View
-from stages.mining.overlap import areas, ious
 from stages.mining.registry import make_miner
 from stages.mining.uncertain import MOST_BOXES
+from stages.vision.iou import areas, iou
 
 CONFIDENCE = 0.3
 NEW = ("LeastConfidence", "Margin", "Entropy", "UncertaintyBand", "DifficultCase", "EmptySuspicious")
@@ -136,8 +136,8 @@ def test_the_order_of_boxes_changes_nothing(found: list[tuple[float, int]], rand
 
 def test_overlaps() -> None:
     boxes = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 0, 30, 10], [3, 3, 3, 3]], np.float32)
-    assert ious(boxes, boxes).diagonal().tolist() == [1, 1, 1, 0]
-    assert ious(boxes[:1], boxes).tolist() == [pytest.approx([1, 1 / 3, 0, 0])]
+    assert iou(boxes, boxes).diagonal().tolist() == [1, 1, 1, 0]
+    assert iou(boxes[:1], boxes).tolist() == [pytest.approx([1, 1 / 3, 0, 0])]
     assert areas(np.array([[0, 0, 2, 3], [2, 2, 1, 1]], np.float32)).tolist() == [6, 0]
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pipeline.app.evaluate.boxes import Boxes
 from pipeline.app.evaluate.metric import IOU, NONE
-from stages.mining.overlap import ious
+from stages.vision.iou import iou
 
 SURE: Final = 0.7
 """A model is sure of a box that scores this or more."""
@@ -78,7 +78,7 @@ def answers(truth: Boxes, seen: Boxes, objects: Counts, confidence: float, pictu
 
 def _kinds(seen: Boxes, truth: Boxes) -> list[Wrong]:
     """Why each box of a picture that is matched to no object is wrong."""
-    overlaps = ious(seen.xyxy, truth.xyxy)
+    overlaps = iou(seen.xyxy, truth.xyxy)
     own = truth.labels[None, :] == seen.labels[:, None]
     same = np.where(own, overlaps, 0).max(axis=1, initial=0)
     other = np.where(own, 0, overlaps).max(axis=1, initial=0)
