@@ -34,12 +34,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_carries_models_schema_licence_and_types_and_nothing_else(wheel: Path) -> None:
     names = {Path(name) for name in zipfile.ZipFile(wheel).namelist()}
     wanted = ["stages/models/little.onnx", "stages/models/big.onnx", "stages/models/MODEL_CARD.md"]
+    wanted += ["pipeline/app/evaluate/page.html.j2"]
     wanted += ["pipeline/schemas/result.schema.json", "pipeline/py.typed", "stages/py.typed", "broker/py.typed"]
     assert {Path(name) for name in wanted} <= names
     (info,) = {name.parts[0] for name in names if name.parts[0].endswith(".dist-info")}
     assert Path(info, "licenses", "LICENSE") in names
     assert {name.parts[0] for name in names} == {"pipeline", "stages", "broker", info}
-    assert {name.suffix for name in names if name.parts[0] != info} == {".py", ".typed", ".onnx", ".md", ".json"}
+    assert {name.suffix for name in names if name.parts[0] != info} == {".py", ".typed", ".onnx", ".md", ".json", ".j2"}
 
 
 def test_a_replay_works_from_it_in_any_folder(wheel: Path, mosquitto: str, clip: Path, tmp_path: Path) -> None:

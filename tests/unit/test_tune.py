@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from pipeline.app.evaluate.afford import Affordable, affordable
+from pipeline.app.evaluate.choice import chosen
+from pipeline.app.evaluate.findings import Curves
+from pipeline.app.evaluate.replay import Figure
 from pipeline.app.evaluate.tune import Tuning, tune
 from pipeline.budget import Budget
 from pipeline.config import load, validated
@@ -162,6 +166,12 @@ def test_what_a_report_does_not_say_is_named(
         tuned(tmp_path, text, budget, miners)
     assert error in str(caught.value)
     assert not (tmp_path / "tuned.yaml").exists()
+
+
+def test_a_budget_that_pays_for_no_picture_is_refused() -> None:
+    nothing = Curves({"IBT": {0.001: Figure(0.0, 0.7, 0.0, 0.0, math.nan)}}, {}, {})
+    with pytest.raises(ConfigError, match=r"--budget: it pays for 0.1 % of the pictures, which is not one"):
+        chosen(validated({}), (), nothing, Affordable(0.001, by_bytes=False))
 
 
 def test_a_file_that_it_did_not_write_stays(tmp_path: Path) -> None:

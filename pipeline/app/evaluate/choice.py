@@ -35,7 +35,7 @@ def chosen(config: Config, names: Sequence[str], reached: Curves, wanted: Afford
     """The miner that recovers most, with its threshold.
 
     Raises:
-        ConfigError: the cloud is not better than the edge, or none of ``names`` was measured.
+        ConfigError: the cloud is not better than the edge, none of ``names`` was measured, or nothing can be sent.
     """
     known = {name: reached.miners[name] for name in candidates(names, reached.miners)}
     best = Curves(known, {}, {}).best(wanted.ratio)
@@ -43,6 +43,10 @@ def chosen(config: Config, names: Sequence[str], reached: Curves, wanted: Afford
         why = "the cloud is not better than the edge here: there is no gap to recover" if known else "none was measured"
         raise ConfigError("--miners" if not known else "IMAGES", why)
     figure = known[best][wanted.ratio]
+    if not figure.share:
+        raise ConfigError(
+            "--budget", f"it pays for {wanted}, which is not one of these: take a larger one, or more of them"
+        )
     own = dict(config.miner.parameters) if best == config.miner.name else {}
     miner = make_miner(best, own, config.seed)
     at = None if figure.threshold is None or not math.isfinite(figure.threshold) else miner.at(_down(figure.threshold))
