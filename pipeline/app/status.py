@@ -33,7 +33,11 @@ QUIET_S: Final = 0.05
 AGAIN_S: Final = 1.0
 """With ``--watch``, two tables are so far apart."""
 
+WIDEST: Final = 10_000
+"""No table is wider than so many characters."""
+
 _COLUMNS: Final = ("read", "dropped", "admitted", "easy", "cloud", "expired", "failed", "interrupted", "pending")
+_ALWAYS: Final = frozenset({"read", "admitted", "easy", "cloud", "pending"})
 
 
 def status(config: Config, console: Console, *, as_json: bool, watch: bool) -> int:
@@ -123,9 +127,7 @@ def _for_people(broker: str, census: Census, console: Console) -> bool:
     for name, service in services.items():
         _say(console, f"service {name} on {broker}")
         for table in _tables(service):
-            # As wide as it must be: a terminal that is narrower wraps it, where Rich would cut off names.
-            wanted = Measurement.get(console, console.options.update(max_width=1000), table).maximum
-            console.print(table, width=max(console.width, wanted), soft_wrap=True)
+            _print_whole(console, table)
         for problem in service.problems():
             _say(console, f"look at {problem}")
         for note in service.notes():
@@ -133,6 +135,15 @@ def _for_people(broker: str, census: Census, console: Console) -> bool:
     for topic, reason in census.unreadable.items():
         _say(console, f"note: {topic} holds what cannot be read: {reason}")
     return _well(services)
+
+
+def _print_whole(console: Console, table: Table) -> None:
+    """As wide as it must be: a terminal that is narrower wraps it, where Rich would cut off names and numbers."""
+    width = console.width
+    wanted = Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum
+    console.width = max(width, wanted)
+    console.print(table, soft_wrap=True)
+    console.width = width
 
 
 def _say(console: Console, text: str) -> None:
@@ -167,13 +178,16 @@ def _tables(service: Service) -> Iterator[Table]:
 
 
 def _streams(service: Service) -> Table:
+    """Of the counts that are mostly 0, those that are not. What a stream waits for is said below."""
+    tallies = [state.tally for state in service.streams.values()]
+    columns = [name for name in _COLUMNS if name in _ALWAYS or any(getattr(tally, name) for tally in tallies)]
     return _table(
-        ("stream", "source", "is", *_COLUMNS, "sent", "workers", "waits for"),
+        ("stream", "is", *columns, "sent", "workers", "source"),
         (
             (
-                *(state.stream, state.source, state.status),
-                *(getattr(state.tally, column) for column in _COLUMNS),
-                *(size_text(state.upload_bytes), state.workers, state.waiting or state.reason or "-"),
+                *(state.stream, state.status),
+                *(getattr(state.tally, name) for name in columns),
+                *(size_text(state.upload_bytes), state.workers, state.source),
             )
             for state in service.streams.values()
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,21 @@ def test_nothing_there_then_an_edge_that_is_gone(broker: PrivateMosquitto, tande
     other = tandem("status", "--broker", broker.url, "--set", "service=other")
     assert other.exit_code == 1
     assert "gate" not in other.stdout
+
+
+def test_a_narrow_terminal_cuts_nothing_off(broker: PrivateMosquitto, tandem: Tandem) -> None:
+    away = "no worker has said anything for 20 s; see that one runs, and that it reaches this broker"
+    tally = replace(STATE.tally, cloud=3, expired=1)
+    say(broker, replace(STATE, waiting=away, tally=tally, source="rtsp://camera-by-the-gate.example:8554/video"))
+    say(broker, EDGE)
+    lines = tandem("status", "--broker", broker.url).stdout.splitlines()
+    titles = ["stream", "is", "read", "admitted", "easy", "cloud", "expired", "pending", "sent", "workers", "source"]
+    assert lines[1].split() == titles
+    assert lines[2].split() == [
+        *("gate", "running", "20", "10", "4", "3", "1", "2", "4.0", "KiB", "1"),
+        "rtsp://camera-by-the-gate.example:8554/video",
+    ]
+    assert f"look at gate: {away}" in lines
 
 
 def test_watching_prints_it_again_until_ctrl_c(broker: PrivateMosquitto, tandem: Tandem) -> None:
