@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -216,6 +217,13 @@ def run(
             metavar="[HOST:]PORT", help="Serve /metrics, /healthz and /readyz, on 127.0.0.1 unless a host is given."
         ),
     ] = None,
+    anew: Annotated[
+        bool,
+        typer.Option(
+            "--anew",
+            help="Where the outputs were made with another config, set them aside instead of refusing to go on.",
+        ),
+    ] = False,
     config: ConfigFile = None,
     settings: Settings = None,
     held: Annotated[str, typer.Option("--held", hidden=True)] = "",
@@ -230,6 +238,10 @@ def run(
 
     loaded = config_from(config, _listen(http), settings)
     log.configure(Names.of(loaded, stages).process, level=loaded.log_level)
+    if anew:
+        from pipeline.app.anew import begin_anew
+
+        begin_anew(loaded, datetime.now(UTC))
     run_stages(loaded, list(dict.fromkeys(stages)), held=held)
 
 

@@ -130,6 +130,12 @@ def read_report(path: Path) -> dict[str, StreamReport]:
         return {row[0]: _stream_report(connection, row) for row in rows}
 
 
+def read_fingerprints(path: Path) -> dict[str, str]:
+    """What shaped the results of each stream in the ledger; errors as of ``read_report``."""
+    with _reading(path) as connection:
+        return dict(connection.execute("SELECT stream, fingerprint FROM streams WHERE fingerprint != ''"))
+
+
 def read_frames(path: Path, stream: str, *, corrected: bool = False) -> Iterator[FrameRow]:
     """The frames of a stream, or those that the cloud ``corrected``, in the order of ``seq``; errors as of
     ``read_report``.

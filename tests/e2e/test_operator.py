@@ -20,6 +20,7 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.kubernetes_api import ApiServer, served
+from tests.secured import free_ports
 from tests.sedna_guide import GUIDE
 
 NAME = "helmet-detection-inference-example"
@@ -37,7 +38,7 @@ pwd.getpwuid = unknown
 
 
 @contextmanager
-def operator(url: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+def operator(url: str, folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """An operator of this cluster."""
     named = {"name": "here", "cluster": {"server": url}}
     config = {
@@ -48,7 +49,7 @@ def operator(url: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
     (folder / "kubeconfig").write_text(yaml.safe_dump(config))
     (folder / "sitecustomize.py").write_text(NAMELESS)
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "operator", "--image", "tandem:test"],
+        [sys.executable, "-m", "pipeline", "operator", "--image", "tandem:test", *options],
         cwd=ROOT, env={"KUBECONFIG": str(folder / "kubeconfig"), "PATH": "/usr/bin:/bin", "HOME": str(folder),
                        "PYTHONPATH": str(folder)},
         stderr=subprocess.PIPE, text=True,
@@ -95,10 +96,12 @@ def miner(api: ApiServer) -> str | None:
 def test_it_runs_what_is_there_and_follows_what_changes_until_sigterm(tmp_path: Path) -> None:
     services = "/apis/sedna.io/v1alpha1/namespaces/default/jointinferenceservices"
     deployments = "/apis/apps/v1/namespaces/default/deployments"
+    (port,) = free_ports(1)
     with served() as (api, url):
         put_guide(api)
-        with operator(url, tmp_path) as process:
+        with operator(url, tmp_path, "--http", f"127.0.0.1:{port}") as process:
             until(process, lambda: api.named("Deployment").keys() == DEPLOYMENTS)
+            call(f"http://127.0.0.1:{port}", "GET", "/healthz")
             until(process, lambda: "status" in (api.found("JointInferenceService", "default", NAME) or {}))
             change = {"spec": {"edgeWorker": {"hardExampleMining": {"name": "CloudOnly", "parameters": None}}}}
             call(url, "PATCH", f"{services}/{NAME}", change)
@@ -106,8 +109,9 @@ def test_it_runs_what_is_there_and_follows_what_changes_until_sigterm(tmp_path: 
             call(url, "DELETE", f"{deployments}/{NAME}-deployment-edge")
             until(process, lambda: miner(api) == "CloudOnly")
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            _, said = process.communicate(timeout=60)
             assert process.returncode == 0
+            assert "/healthz" not in said  # probes ask every few seconds
         service = api.found("JointInferenceService", "default", NAME)
         assert service is not None
         assert service["status"]["phase"] == "Pending"

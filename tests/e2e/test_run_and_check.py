@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -252,3 +253,26 @@ def _answers(port: int) -> bool:
     with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=60):
         return True
     return False
+
+
+def test_with_anew_another_config_sets_the_outputs_aside_and_begins_anew(clip: Path, tandem: Tandem) -> None:
+    port, out = _free_port(), Out(tandem.folder / "out")
+    command = ("run", *EVERYTHING, *settings(tandem, clip, port), "--set", "cloud.model=little")
+    with PrivateMosquitto(port):
+        for options in ((), ("--anew",)):  # with the same config there is nothing to set aside
+            with tandem.start(*command, *options), listening(port, "tandem/+/+/state") as listener:
+                listener.state(lambda state: state["status"] == "ended" and state["tally"]["pending"] == 0)
+            assert not list(tandem.folder.rglob("*.before-*"))
+        before = out.tally(STREAM)
+        other = (*command, "--set", "miner.threshold_img=0")
+        refused = tandem(*other)
+        assert (refused.exit_code, "made from another source, model, miner or config" in refused.error) == (2, True)
+        with tandem.start(*other, "--anew") as running:
+            until(lambda: "begins_anew" in running.stderr and out.seqs("all") == list(SEQS))
+            until(lambda: balances(out.tally(STREAM)) and out.tally(STREAM)["admitted"] == len(SEQS))
+    (kept,) = (tandem.folder / "out").glob("ledger.sqlite.before-*Z")
+    with contextlib.closing(sqlite3.connect(kept)) as connection:
+        (cloud,) = connection.execute("SELECT cloud FROM streams").fetchone()
+    assert cloud == before["cloud"] > 0
+    (pictures,) = (tandem.folder / "out").glob("all.before-*")
+    assert len(list(pictures.iterdir())) == len(SEQS)

@@ -115,8 +115,10 @@ def test_pods_are_restricted_probed_and_bounded(overlay: str) -> None:
             assert all("hostPort" not in port for port in container.get("ports", ()))
             assert all(isinstance(entry.get("value", ""), str) for entry in container.get("env", ()))
         for container in pod["containers"]:
+            assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
             ports = {port["name"] for port in container["ports"]}
-            for probe, path in (("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
+            started = {"startupProbe": "/healthz"} if "args" in container and container["args"][0] == "run" else {}
+            for probe, path in {**started, "livenessProbe": "/healthz", "readinessProbe": "/readyz"}.items():
                 assert container[probe]["httpGet"]["path"] == path
                 assert container[probe]["httpGet"]["port"] in ports
     for item in stages(overlay).values():

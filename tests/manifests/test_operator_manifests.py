@@ -37,7 +37,7 @@ def test_its_pods_are_restricted_probed_and_known_to_brokers() -> None:
     }  # fmt: skip
     port = container["args"][container["args"].index("--http") + 1].rpartition(":")[2]
     assert int(port) == container["ports"][0]["containerPort"]
-    for probe in ("livenessProbe", "readinessProbe"):
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert container[probe]["httpGet"] == {"path": "/healthz", "port": container["ports"][0]["name"]}
 
 

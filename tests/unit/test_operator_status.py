@@ -64,6 +64,16 @@ def test_a_part_that_is_not_up_is_named(waiting: dict[str, Any] | None) -> None:
     assert condition(status, "Ready") == ("False", "Waiting", "waits for cloud")
 
 
+def test_a_part_that_is_not_up_says_where_to_look() -> None:
+    starting = deployment(availableReplicas=0)
+    own = {"jointinferenceservice.sedna.io/name": "helmet", "jointinferenceservice.sedna.io/worker-type": "edge"}
+    starting["metadata"] |= {"namespace": "site", "labels": {"theirs": "x", **own}}
+    _, reason, message = condition(of(Found(deployments={"edge": starting})), "EdgeReady")
+    assert reason == "Starting"
+    chosen = ",".join(f"{key}={value}" for key, value in own.items())
+    assert message.endswith(f"not available yet; kubectl -n site describe pods -l {chosen} says why")
+
+
 def test_a_deployment_that_fails_counts_and_says_why() -> None:
     refusal = [{"type": "ReplicaFailure", "status": "True", "message": "violates PodSecurity"}]
     late = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out"}]

@@ -85,7 +85,7 @@ def test_the_users_template_is_kept(tmp_path: Path) -> None:
 def test_the_worker_runs_tandem_in_its_image(tmp_path: Path) -> None:
     found = edge(tmp_path)
     assert worker(found)["image"] == "registry.example/tandem:1"
-    assert worker(found)["command"] == ["tandem", "run", "reader", "detector", "miner", "uplink", "sink"]
+    assert worker(found)["command"] == ["tandem", "run", "reader", "detector", "miner", "uplink", "sink", "--anew"]
     assert worker(cloud(tmp_path))["command"] == ["tandem", "run", "cloud"]
     assert variables(found)["TANDEM_BROKER__URL"] == URL
     assert variables(found)["HEM_NAME"] == "IBT"

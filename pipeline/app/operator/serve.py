@@ -49,6 +49,7 @@ def serve(image: Image, *, peering: bool, http: str) -> None:
     operator = Operator(Means(cluster, image, feeds, new_password, hashed, lambda: datetime.now(UTC)))
     kopf.configure(log_format=kopf.LogFormat.FULL if sys.stderr.isatty() else kopf.LogFormat.JSON)
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # conditions and events say what becomes of an object
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # of the probes, every few seconds
     with looking(operator, lambda: os.kill(os.getpid(), signal.SIGTERM)) as failures:
         kopf.run(
             registry=registry_of(operator),

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from pipeline.app.operator.counts import Reading
+from pipeline.app.sedna.names import PREFIX
 
 _AS_ASKED: Final = "AsAsked"
+_OF_PODS: Final = (f"{PREFIX}name", f"{PREFIX}worker-type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,10 @@ def _readiness(part: str, deployment: Mapping[str, Any] | None) -> Condition:
     progress = told.get("Progressing", {})
     if progress.get("status") == "False":
         return Condition(name, False, str(progress.get("reason") or "NoProgress"), str(progress.get("message", "")))
-    return Condition(name, False, "Starting", f"Deployment {deployment['metadata']['name']} is not available yet")
+    metadata = deployment["metadata"]
+    chosen = ",".join(f"{key}={value}" for key, value in (metadata.get("labels") or {}).items() if key in _OF_PODS)
+    why = f"kubectl -n {metadata.get('namespace')} describe pods -l {chosen} says why"
+    return Condition(name, False, "Starting", f"Deployment {metadata['name']} is not available yet; {why}")
 
 
 def _is_ready(deployment: Mapping[str, Any] | None) -> bool:

@@ -194,6 +194,7 @@ def _container(image: Image) -> dict[str, Any]:
         "ports": [{"name": "mqtt", "containerPort": _PORT}, {"name": "health", "containerPort": _HEALTH}],
         "livenessProbe": probe("/healthz"),
         "readinessProbe": probe("/readyz"),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,

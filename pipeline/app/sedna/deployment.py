@@ -31,7 +31,8 @@ _CONFINED: Final = {
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
 }
-_SIDES: Final = {Side.EDGE: EDGE, Side.CLOUD: (StageName.CLOUD,)}
+# A changed service rolls out: its edge does not refuse to go on, nor does it mix what two miners said.
+_SIDES: Final = {Side.EDGE: (*EDGE, "--anew"), Side.CLOUD: (StageName.CLOUD,)}
 
 
 def deployment(
@@ -128,6 +129,7 @@ def _fetch(plan: WorkerPlan, image: Image) -> dict[str, Any]:
         "imagePullPolicy": image.pull_policy,
         "command": ["tandem", "fetch", plan.model.url, plan.model.in_container],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": dict(_CONFINED),
         "volumeMounts": [{"name": "tandem-model", "mountPath": str(MODELS)}],
     }
@@ -173,6 +175,7 @@ def _container(
         "livenessProbe": _probe("/healthz", plan, failures=6),
         "readinessProbe": _probe("/readyz", plan, failures=3),
         "startupProbe": _probe("/healthz", plan, failures=60),
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # kubectl describe says why it ended
         **kept,
         "env": list(_variables(kept.get("env") or (), defaults, own)),
         "securityContext": {**_CONFINED, **(kept.get("securityContext") or {})},
