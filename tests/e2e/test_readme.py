@@ -193,6 +193,15 @@ def test_the_demo_output_and_the_result_shown_are_those_of_a_replay(
         assert re.search(rf"^{re.escape(word)}", shown, re.MULTILINE), word
 
 
+def test_the_alarm_shown_is_raised_by_final_answers_that_miss_a_helmet(tmp_path: Path) -> None:
+    (alarm,) = (line.partition(" | ")[2] for line in commands("mosquitto_sub") if " | grep" in line)
+    result = json.loads(blocks("json")[0])
+    safe = [box for box in result["boxes"] if box["class"] == "helmet_on"]
+    said = [result, {**result, "final": False}, {**result, "boxes": safe}, {**result, "boxes": []}]
+    (tmp_path / "said").write_text("".join(json.dumps(each, separators=(",", ":")) + "\n" for each in said))
+    assert [json.loads(line) for line in shell(f"{alarm} <said", tmp_path).stdout.splitlines()] == [result]
+
+
 @pytest.mark.mosquitto
 def test_the_check_shown_runs(folder: Path, broker: PrivateMosquitto) -> None:
     (line,) = commands("tandem check")
