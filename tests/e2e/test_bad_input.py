@@ -23,6 +23,7 @@ from pipeline import wire
 from pipeline.link import ContentType, LinkEvents, Packet
 from pipeline.messages import HardExample
 from tests import examples
+from tests.e2e.refused import refused
 from tests.e2e.user import SEQS, SETTINGS, STREAM, Out, Ran, Replay, Tandem
 from tests.unit.onnx_models import constant_model
 
@@ -96,7 +97,7 @@ WITHOUT_VIDEO: Final = {"no video", "a missing file", "an empty file", "a file w
 
 @pytest.fixture(scope="module")
 def refusals(mosquitto: str, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ran]]:
-    """Every wrong call, made: two at a time, since each takes its second to start."""
+    """Every wrong call, made: two at a time, since one of them waits for a broker."""
     folder = tmp_path_factory.mktemp("wrong")
     (folder / "empty.mp4").touch()
     (folder / "cut.mp4").write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
@@ -120,7 +121,7 @@ def refusals(mosquitto: str, clip: Path, tmp_path_factory: pytest.TempPathFactor
             args = [*(() if name in WITHOUT_VIDEO else (str(clip),)), *CALLS[name].args]
             for word, port in ports.items():
                 args = [arg.replace(word, port) for arg in args]
-            ran = Tandem(home)("replay", *args)
+            ran = refused(home, "replay", *args)
             return Ran(ran.exit_code, ran.stdout, _with_words(ran.stderr, ports))
 
         yield dict(zip(CALLS, pool.map(call, CALLS), strict=True))
@@ -141,8 +142,8 @@ def test_a_wrong_call_ends_with_2_and_says_what_is_wrong_and_what_to_do(refusals
 
 
 @pytest.mark.parametrize("args", [("--evry", "3"), ("--every", "x"), ("--pace", "slow"), ("--cloud-workers", "0")])
-def test_a_wrong_option_is_named(tandem: Tandem, args: tuple[str, str]) -> None:
-    ran = tandem("replay", "x.mp4", *args)
+def test_a_wrong_option_is_named(tmp_path: Path, args: tuple[str, str]) -> None:
+    ran = refused(tmp_path, "replay", "x.mp4", *args)
     assert ran.exit_code == 2
     assert args[0].removeprefix("--") in ran.stderr
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.refused import refused
 from tests.e2e.user import Out, Tandem, alive, draw_clip, until
 
 pytestmark = pytest.mark.mosquitto
@@ -71,8 +72,8 @@ def test_ctrl_c_leaves_no_process_behind(tandem: Tandem, clip: Path, mosquitto: 
         (("rtsp://camera.example/gate",), "a camera shows other frames each time"),
     ],
 )
-def test_a_wrong_call_starts_nothing(tandem: Tandem, words: tuple[str, ...], said: str) -> None:
-    ran = tandem("drill", *words)
+def test_a_wrong_call_starts_nothing(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    ran = refused(tmp_path, "drill", *words)
     assert ran.exit_code == 2, ran
     assert said in ran.error
-    assert not (tandem.folder / "tandem-drill").exists()
+    assert not (tmp_path / "tandem-drill").exists()

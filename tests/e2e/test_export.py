@@ -8,6 +8,7 @@ import pytest
 import yaml
 from faster_coco_eval import COCO
 
+from tests.e2e.refused import refused
 from tests.e2e.user import Replay, Tandem
 
 pytestmark = pytest.mark.mosquitto
@@ -42,12 +43,12 @@ def test_a_replays_hard_frames_become_a_coco_set(undisturbed: Replay, tandem: Ta
     assert not (tmp_path / "set/val").exists()
 
 
-def test_wrong_calls_say_what_would_be_right(tandem: Tandem, tmp_path: Path) -> None:
+def test_wrong_calls_say_what_would_be_right(tmp_path: Path) -> None:
     for arguments, error in (
         ((), "--yolo: name one new folder, with --yolo or with --coco"),
         (("--yolo", "a", "--coco", "b"), "--yolo: name one new folder, with --yolo or with --coco"),
         (("--yolo", "a"), "tandem-out/ledger.sqlite: there is no ledger; name the folder that a run wrote with --out"),
     ):
-        ran = tandem("export", *arguments)
+        ran = refused(tmp_path, "export", *arguments)
         assert (ran.exit_code, ran.error) == (2, error)
     assert list(tmp_path.glob("[ab]*")) == []

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from broker.mosquitto import PrivateMosquitto, _free_port
 from pipeline.app.metrics import METRICS
+from tests.e2e.refused import refused
 from tests.e2e.test_run_and_check import EDGE, settings
 from tests.e2e.user import STREAM, Tandem, draw_clip, listening, publish, until
 
@@ -107,8 +108,8 @@ def test_a_port_in_use_ends_it_at_once(tandem: Tandem) -> None:
         ("no.such.host.invalid:0", "http.host: 'no.such.host.invalid' is no address of this machine"),
     ],
 )
-def test_an_address_that_is_none_is_refused(tandem: Tandem, option: str, error: str) -> None:
-    ran = tandem("run", "cloud", "--http", option)
+def test_an_address_that_is_none_is_refused(tmp_path: Path, option: str, error: str) -> None:
+    ran = refused(tmp_path, "run", "cloud", "--http", option)
     assert ran.exit_code == 2
     assert ran.error.startswith(error)
 

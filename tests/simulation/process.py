@@ -83,11 +83,11 @@ class Process:
                 host = ready[0] if len(ready) == 1 else self.world.draw.choice(ready)
                 self._step(host, host.inbox.get_nowait())
                 continue
-            due = [host for host in self.hosts if host.name not in ticked and host.stage.wakes_at_s <= now_s]
-            if not due:
+            due = next((h for h in self.hosts if h.name not in ticked and h.stage.wakes_at_s <= now_s), None)
+            if due is None:
                 break
-            ticked.add(due[0].name)
-            self._step(due[0], Tick(now_s))
+            ticked.add(due.name)
+            self._step(due, Tick(now_s))
         self.runs_at_s = max(now_s + PAUSE_S, min(host.stage.wakes_at_s for host in self.hosts))
         return self.handled > before
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import random
 import sqlite3
@@ -24,6 +23,7 @@ from stages.host_clock import Moment
 from stages.outbox import Changes, Waiting
 from stages.sqlite_outbox import SqliteOutbox
 from tests.examples import image, result, store
+from tests.forked import forked
 
 KILLS: Final = 20
 HALVES: Final = 5
@@ -139,8 +139,7 @@ class Heard:
 
 
 def test_kill_9_leaves_all_that_was_passed_on(tmp_path: Path) -> None:
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["tests.unit.test_outbox_crash"])
+    processes = forked()
     states: dict[int, State] = {}
     kills = halves = 0
     while kills < KILLS or (halves < HALVES and kills < MOST_KILLS):
