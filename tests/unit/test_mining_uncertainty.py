@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -141,7 +142,25 @@ def test_overlaps() -> None:
     assert areas(np.array([[0, 0, 2, 3], [2, 2, 1, 1]], np.float32)).tolist() == [6, 0]
 
 
-@pytest.mark.alone
+KNOWN_S = 0.0003
+"""What ``_known_work`` takes where a fifth of a millisecond was promised; a slower machine has longer."""
+
+
+def _known_work() -> None:
+    for _ in range(40):
+        np.minimum(np.arange(60.0)[:, None], np.arange(60.0)).sum()
+
+
+def least_s(work: Callable[[], object]) -> float:
+    """The least CPU time of 200: whatever else the machine does is in the others."""
+    took_s = []
+    for _ in range(200):
+        begun_s = time.thread_time()
+        work()
+        took_s.append(time.thread_time() - begun_s)
+    return min(took_s)
+
+
 @pytest.mark.parametrize("name", NEW)
 def test_a_frame_takes_less_than_a_fifth_of_a_millisecond(name: str) -> None:
     random = np.random.default_rng(1)
@@ -152,9 +171,4 @@ def test_a_frame_takes_less_than_a_fifth_of_a_millisecond(name: str) -> None:
         random.integers(0, 2, 60).tolist(),
     )
     miner = make_miner(name, {})
-    took_s = []
-    for _ in range(200):
-        begun_s = time.thread_time()
-        miner.judge(seen)
-        took_s.append(time.thread_time() - begun_s)
-    assert min(took_s) < 0.0002  # what else runs on the machine only adds to it
+    assert least_s(lambda: miner.judge(seen)) < 0.0002 * max(1.0, least_s(_known_work) / KNOWN_S)
