@@ -6,13 +6,12 @@ import json
 import shutil
 import signal
 import sys
-from typing import Any
 
 import cv2
 import pytest
 
 from pipeline.app.replay_run import DRAIN_S
-from tests.e2e.user import SEQS, SETTINGS, STREAM, Out, Replay, Tandem, alive, balances, until
+from tests.e2e.user import SEQS, SETTINGS, STREAM, Out, Replay, Tandem, alive, balances, but_for_uploads, until
 
 pytestmark = pytest.mark.mosquitto
 
@@ -30,11 +29,6 @@ def command(clip: object) -> tuple[str, ...]:
 def out(tandem: Tandem) -> Out:
     """What it writes."""
     return Out(tandem.folder / "out")
-
-
-def but_for_uploads(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A frame that was under way when its process ended is sent to a worker once more."""
-    return [{name: value for name, value in row.items() if name != "upload_bytes"} for row in rows]
 
 
 def goes_on_as_if_undisturbed(tandem: Tandem, command: tuple[str, ...], out: Out, undisturbed: Replay) -> None:

@@ -20,7 +20,19 @@ from pipeline.schemas import result_schema
 from stages.outbox import Waiting
 from stages.sqlite_outbox import SqliteOutbox
 from tests import examples
-from tests.e2e.user import SEQS, SETTINGS, STREAM, Out, Replay, Tandem, balances, listening, publish, until
+from tests.e2e.user import (
+    SEQS,
+    SETTINGS,
+    STREAM,
+    Out,
+    Replay,
+    Tandem,
+    balances,
+    but_for_uploads,
+    listening,
+    publish,
+    until,
+)
 from tests.unit.onnx_models import mean_colour_model
 
 pytestmark = pytest.mark.mosquitto
@@ -165,8 +177,8 @@ def test_the_same_replay_gives_the_same_bytes(undisturbed: Replay, clip: Path, t
     out = Out(tandem.folder / "again")
     assert ran.exit_code == 0, ran
     assert out.pictures() == undisturbed.out.pictures()
-    assert out.rows() == undisturbed.out.rows()
-    assert out.streams() == undisturbed.out.streams()
+    assert but_for_uploads(out.rows()) == but_for_uploads(undisturbed.out.rows())
+    assert but_for_uploads(out.streams()) == but_for_uploads(undisturbed.out.streams())
     # Started once more it has nothing to do: it starts nobody, tells the same, and leaves all as it is, times and all.
     files = ("*.jpeg", "*.webm", "*.log")
     before = {path: path.stat().st_mtime_ns for name in files for path in out.folder.rglob(name)}

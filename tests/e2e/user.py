@@ -267,6 +267,11 @@ def balances(tally: Mapping[str, Any]) -> bool:
     return bool(tally["read"] == read and tally["admitted"] == ended)
 
 
+def but_for_uploads(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without what was sent: a frame is offered again where its process has ended, or its answer is late."""
+    return [{name: value for name, value in row.items() if name != "upload_bytes"} for row in rows]
+
+
 def alive(family: Iterable[psutil.Process]) -> list[str]:
     """The command lines of those that still run."""
     found = []
