@@ -35,7 +35,10 @@ _PLURALS = {
 
 
 class ApiServer(kmock.KubernetesEmulator):
-    """Objects by kind; ``away`` answers 503 to everything. Unknown fields are refused, as with strict validation."""
+    """Objects by kind. Unknown fields are refused, as with strict validation.
+
+    ``away`` answers 503 to everything, ``forbidden`` 403 to what is applied.
+    """
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -48,6 +51,7 @@ class ApiServer(kmock.KubernetesEmulator):
                 "verbs": {"list", "watch", "get", "patch"}, "shortnames": set(), "categories": set(),
             }  # fmt: skip
         self.away = False
+        self.forbidden = ""
         self.applied: dict[tuple[str, str, str], Object] = {}
         self.writes: list[str] = []
         self._uids = itertools.count(1)
@@ -63,6 +67,8 @@ class ApiServer(kmock.KubernetesEmulator):
 
     def _apply(self, manifest: Object, request: kmock.Request) -> aiohttp.web.StreamResponse:
         assert request.params["fieldManager"] == "tandem"
+        if self.forbidden:
+            return _refused(403, self.forbidden)
         wrong = _wrong(json.dumps(manifest))
         if wrong:
             return _refused(400, wrong)

@@ -246,6 +246,17 @@ def test_bad_input_is_told_in_plain_words_and_leaves_what_runs(
     assert rig.api.named("Deployment") == before
 
 
+def test_what_a_cluster_forbids_is_told_in_its_words_until_it_lets_it(rig: Rig) -> None:
+    rig.api.forbidden = 'deployments.apps "x" is forbidden: exceeded quota: site, requested: count/deployments=1'
+    status = rig.reconcile()
+    assert status["phase"] == "Failed"
+    assert "exceeded quota: site" in condition(status, "Valid")[1]
+    assert "exceeded quota: site" in rig.events()["Refused"]
+    rig.api.forbidden = ""
+    rig.operator.resync()
+    assert condition(rig.service["status"], "Valid")[0] == "True"
+
+
 def test_all_mistakes_are_events_of_their_own(rig: Rig) -> None:
     rig.change(lambda item: item["spec"]["edgeWorker"]["hardExampleMining"].update(name="IBTT"))
     rig.change(lambda item: item["spec"].update(url="/data/little/a.pb"), "Model", LITTLE)

@@ -183,6 +183,20 @@ def test_the_cloud_scales_as_asked_and_the_edge_never(tmp_path: Path) -> None:
     assert "replicas" not in deployment(found.service, found.cloud, IMAGE, URL)["spec"]
 
 
+def test_an_edge_stays_on_a_node_that_is_tainted_or_only_cut_off(tmp_path: Path) -> None:
+    kept = ["node-role.kubernetes.io/edge", "node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"]
+    assert [one["key"] for one in edge(tmp_path)["spec"]["template"]["spec"]["tolerations"]] == kept
+    assert "tolerations" not in cloud(tmp_path)["spec"]["template"]["spec"]
+    short = "{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 9}"
+    own = ("nodeName: $EDGE_NODE", f"nodeName: $EDGE_NODE\n        tolerations: [{short}]")
+    found = edge(tmp_path, own)["spec"]["template"]["spec"]["tolerations"]
+    assert [(one["key"], one.get("tolerationSeconds")) for one in found] == [
+        (kept[1], 9),
+        (kept[0], None),
+        (kept[2], None),
+    ]
+
+
 def test_probes_follow_a_port_that_the_template_sets(tmp_path: Path) -> None:
     port = '- name: TANDEM_HTTP__PORT\n            value: "9200"\n          - name: "video_url"'
     found = edge(tmp_path, ('- name: "video_url"', port))

@@ -27,7 +27,9 @@ _PATHS: Final = {
     Kind.POLICY: ("apis/networking.k8s.io/v1", "networkpolicies"),
     Kind.NODE: ("api/v1", "nodes"),
 }
-_NOT_TAKEN: Final = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
+_NOT_TAKEN: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
+_NOT_ALLOWED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+"""What a user has to hear where an object is applied: of a quota, a webhook, a version that is not served."""
 
 
 class Cluster:
@@ -69,7 +71,8 @@ class Cluster:
         metadata = manifest["metadata"]
         path = _path(Kind(manifest["kind"]), metadata["namespace"], metadata["name"])
         query = f"?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict"
-        return self._call("PATCH", path + query, manifest, "application/apply-patch+yaml") or {}
+        content = "application/apply-patch+yaml"
+        return self._call("PATCH", path + query, manifest, content, not_taken=_NOT_TAKEN | _NOT_ALLOWED) or {}
 
     def delete(self, kind: Kind, namespace: str, name: str) -> None:
         """As ``Api`` says."""
@@ -99,6 +102,7 @@ class Cluster:
         *,
         missing_is_none: bool = False,
         there_is_fine: bool = False,
+        not_taken: frozenset[HTTPStatus] = _NOT_TAKEN,
     ) -> Object | None:
         headers: dict[str, str] = {"Accept": "application/json", "Content-Type": content}
         self._connection.update_params_for_auth(headers, None, ["BearerToken"], path, method, None)
@@ -114,7 +118,7 @@ class Cluster:
             return None
         if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
             reason = _message(data)
-            if answer.status in _NOT_TAKEN:
+            if answer.status in not_taken:
                 raise ApiRefused(f"{method} {path.partition('?')[0]}", reason)
             raise ApiUnavailable(f"{method} {path.partition('?')[0]}: {answer.status}: {reason}")
         found: Object = json.loads(data)

@@ -26,6 +26,11 @@ DRAIN_S: Final = 30
 """The grace at a pod's end: longer than a drain."""
 
 _PASSWORD: Final = PurePosixPath("/etc/tandem/broker")
+_ON_EDGES: Final = (
+    {"key": "node-role.kubernetes.io/edge", "operator": "Exists"},
+    {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"},
+    {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"},
+)
 _CONFINED: Final = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -115,10 +120,19 @@ def _pod(
         "automountServiceAccountToken": False,
         **pod,
         **({"initContainers": [*(pod.get("initContainers") or ()), _fetch(plan, image)]} if plan.model.fetched else {}),
+        **_tolerations(plan),
         "securityContext": {**_pod_security(plan), **(pod.get("securityContext") or {})},
         "containers": [worker, *pod["containers"][1:]],
         "volumes": [*(pod.get("volumes") or ()), *(volume for volume, _ in added)],
     }
+
+
+def _tolerations(plan: WorkerPlan) -> dict[str, Any]:
+    """The template's, and those that keep an edge on its node: where edges are tainted, or only cut off."""
+    theirs = list(plan.template.pod.get("tolerations") or ())
+    ours = _ON_EDGES if plan.side is Side.EDGE else ()
+    found = [*theirs, *(one for one in ours if one["key"] not in {other.get("key") for other in theirs})]
+    return {"tolerations": found} if found else {}
 
 
 def _fetch(plan: WorkerPlan, image: Image) -> dict[str, Any]:
