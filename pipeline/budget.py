@@ -1,4 +1,4 @@
-"""What may be sent to the cloud, as people write it: ``200 kbit/s``, ``20 %`` or ``5 frames/min``."""
+"""What may be sent to the cloud, as people write it: ``200 kbit/s``, ``20 %``, ``20 % of the bytes`` and so on."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _BYTES: Final[Mapping[str, float]] = {
     for unit, size in {"bit": 0.125, "B": 1.0}.items()
     for prefix, factor in {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 2.0**10, "Mi": 2.0**20}.items()
 }
-_WRITTEN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(?:(%)|([A-Za-z]+)\s*/\s*([a-z]+))")
-_HOW: Final = 'should be a rate or a part: "200 kbit/s", "25 kB/s", "5 frames/min" or "20 %"'
+_WRITTEN: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(?:(%)(\s*of\s+(?:the\s+)?bytes)?|([A-Za-z]+)\s*/\s*([a-z]+))")
+_HOW: Final = 'should be a rate or a part: "200 kbit/s", "25 kB/s", "5 frames/min", "20 %" or "20 % of the bytes"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Budget:
         setting: as it is written.
         unit: what is counted: ``bytes`` of the JPEGs that travel, or ``frames``.
         per_s: so much for each second of media time; None for a part of the frames.
-        share: the part of the frames, 0 to 1, where ``per_s`` is None.
+        share: the part of all frames, or of what all of them take, 0 to 1, where ``per_s`` is None.
     """
 
     setting: str
@@ -39,16 +39,21 @@ class Budget:
     def __str__(self) -> str:
         return self.setting
 
+    @property
+    def by_size(self) -> bool:
+        """Whether what frames take counts that are not sent."""
+        return self.per_s is None and self.unit == "bytes"
+
     def divided(self, streams: int) -> Budget:
-        """The part of each stream where so many have this budget together; a part of the frames is so for each."""
+        """The part of each stream where so many have this budget together; a part is so for each."""
         if self.per_s is None or streams < 2:
             return self
         return Budget(f"{self.setting} / {streams}", self.unit, self.per_s / streams)
 
-    def income(self, frames: int, span_s: float) -> float:
-        """What may be spent on so many frames, so many seconds of media time apart from first to last."""
+    def income(self, frames: int, span_s: float, all_bytes: float = 0.0) -> float:
+        """What may be spent on so many frames that take so much, so many seconds of media time from first to last."""
         if self.per_s is None:
-            return self.share * frames
+            return self.share * (all_bytes if self.by_size else frames)
         return self.per_s * span_s * frames / max(1, frames - 1)  # the last one has its time too
 
     @classmethod
@@ -61,12 +66,12 @@ class Budget:
         found = _WRITTEN.fullmatch(text.strip())
         if found is None or float(found[1]) == 0:
             raise ValueError(_HOW)
-        amount, percent, what, per = float(found[1]), found[2], found[3], found[4]
-        setting = f"{amount:g} %" if percent else f"{amount:g} {what}/{per}"
+        amount, percent, of_bytes, what, per = float(found[1]), *found.groups()[1:]
+        setting = f"{amount:g} %{' of the bytes' if of_bytes else ''}" if percent else f"{amount:g} {what}/{per}"
         if percent:
             if amount > 100:
                 raise ValueError(f"{setting} is more than all frames; {_HOW}")
-            return cls(setting, "frames", share=amount / 100)
+            return cls(setting, "bytes" if of_bytes else "frames", share=amount / 100)
         if per not in UNITS_S:
             raise ValueError(f"{per!r} is no unit of time: use s, min, h or day; {_HOW}")
         if what in ("frame", "frames"):

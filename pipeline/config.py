@@ -235,8 +235,8 @@ class Config(Section):
     duplicates: DuplicatesConfig = DuplicatesConfig()
     budget: BudgetSetting | None = Field(
         None,
-        description='what may be sent: "200 kbit/s", "20 %" or "5 frames/min"; a rate is shared by the streams without '
-        "a budget of their own",
+        description='what may be sent: "200 kbit/s", "20 %", "20 % of the bytes" or "5 frames/min"; a rate is shared '
+        "by the streams without a budget of their own",
     )
     outbox: OutboxConfig = OutboxConfig()
     cloud: CloudConfig = CloudConfig()

@@ -28,7 +28,8 @@ _FOUND: Final = """SELECT count(*), count(came), count(*) FILTER (WHERE came > 0
 
 
 _PAID: Final = """SELECT count(*), max(media_s) - min(media_s),
-    coalesce(sum(json_extract(budget, '$.cost')) FILTER (WHERE hard OR audited), 0)
+    coalesce(sum(json_extract(budget, '$.cost')) FILTER (WHERE hard OR audited), 0),
+    sum(json_extract(budget, '$.cost'))
     FROM frames WHERE stream = ? AND budget IS NOT NULL"""
 
 
@@ -40,11 +41,13 @@ class Paid:
         frames: that were decided within it.
         span_s: from the first of these to the last, media time.
         spent: in the budget's unit.
+        whole: what it would be if all were sent; an estimate unless a part of it is the budget.
     """
 
     frames: int
     span_s: float
     spent: float
+    whole: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -242,8 +245,8 @@ def _stream_report(connection: sqlite3.Connection, row: tuple[str, str, int, int
 
 
 def _paid(connection: sqlite3.Connection, stream: str) -> Paid | None:
-    frames, span_s, spent = connection.execute(_PAID, (stream,)).fetchone()
-    return Paid(frames, span_s, spent) if frames else None
+    row = connection.execute(_PAID, (stream,)).fetchone()
+    return Paid(*row) if row[0] else None
 
 
 def _found(connection: sqlite3.Connection, stream: str, *, hard: bool) -> Found:

@@ -47,7 +47,7 @@ class Spending:
 
 def spending(budget: Budget, paid: Paid) -> Spending:
     """What was spent, and what could have been."""
-    return Spending(budget.setting, budget.unit, budget.income(paid.frames, paid.span_s), paid.spent)
+    return Spending(budget.setting, budget.unit, budget.income(paid.frames, paid.span_s, paid.whole), paid.spent)
 
 
 def spendings(budgets: Mapping[str, Budget], paid: Mapping[str, Paid | None]) -> dict[str, Spending]:

@@ -43,7 +43,7 @@ def spend(purse: Purse | None, budget: Budget, view: View, verdict: Verdict, dra
     part. The part grows as the bucket fills and shrinks as it empties, by f / (1 - f) of its level f, so that no income
     is lost and no burst ends it; when it is full, any frame with a score is sent. What a frame costs is known
     before it is decided: one that is wanted is encoded, which it must be to travel; of others it is the mean of those
-    before, and the first that has a score is encoded to begin with.
+    before, and the first that has a score is encoded to begin with. Where what all frames take counts, each is encoded.
 
     Args:
         purse: what is left from the frames before; None at first.
@@ -55,31 +55,32 @@ def spend(purse: Purse | None, budget: Budget, view: View, verdict: Verdict, dra
     now = _with_income(purse or _first(budget, view), budget, view)
     score = verdict.score if verdict.score is not None else 1.0 if verdict.hard else None
     if score is None:
-        return now, replace(verdict, hard=False, budget=_state(now, budget))
+        return now, replace(verdict, hard=False, budget=_state(now, budget, view))
     now = _with_score(now, view.media_s, (score, draw))
     if not now.costs:  # one frame is encoded to know what frames cost
         now = _with_cost(now, _cost(now, budget, view))
     least = _least(now, budget)
-    full = now.left + _income(budget, now.interval_s) > _most(now, budget)
+    full = now.left + _income(budget, now.interval_s, now.cost) > _most(now, budget)
     wanted = full or (score, draw) >= least
     enough = now.left >= min(now.cost, _most(now, budget))
     if not (wanted and enough):
-        return now, _refused(now, budget, verdict, score, least, wanted=wanted)
+        refused = _refused(budget, verdict, score, least, wanted=wanted)
+        return now, replace(refused, budget=_state(now, budget, view))
     cost = _cost(now, budget, view)
-    state = replace(_state(now, budget), cost=cost)
+    state = replace(_state(now, budget, view), cost=cost)
+    after = now if budget.by_size else _with_cost(now, cost)
     if cost > now.left and now.left < _most(now, budget) - 1e-9:
-        refused = _refused(now, budget, verdict, score, least, wanted=True)
-        return _with_cost(now, cost), replace(refused, budget=state)
+        return after, replace(_refused(budget, verdict, score, least, wanted=True), budget=state)
     threshold = min(score, least[0])
     reason = f"{verdict.reason}; the budget of {budget} reaches down to {threshold:.3g} now"
     sent = replace(verdict, hard=True, score=score, threshold=threshold, reason=reason, budget=state)
-    return replace(_with_cost(now, cost), left=now.left - cost), sent
+    return replace(after, left=now.left - cost), sent
 
 
 def paid(purse: Purse, budget: Budget, view: View) -> tuple[Purse, BudgetState]:
     """What is left when this frame is sent whatever is left, which may be less than nothing; and the state before."""
     cost = _cost(purse, budget, view)
-    return replace(purse, left=purse.left - cost), replace(_state(purse, budget), cost=round(cost, 3))
+    return replace(purse, left=purse.left - cost), replace(_state(purse, budget, view), cost=round(cost, 3))
 
 
 def _cost(purse: Purse, budget: Budget, view: View) -> float:
@@ -101,7 +102,10 @@ def _with_income(purse: Purse, budget: Budget, view: View) -> Purse:
     # Where time goes back, as that of a camera does which states another frame rate after a restart, it goes on there.
     began_s = purse.began_s + min(0.0, since_s)
     now = replace(purse, began_s=began_s, clock_s=view.media_s, interval_s=interval_s)
-    return replace(now, left=min(_most(now, budget), now.left + _income(budget, passed_s)))
+    if budget.by_size:
+        now = _with_cost(now, _cost(now, budget, view))
+    income = _income(budget, passed_s, _cost(now, budget, view) if budget.by_size else now.cost)
+    return replace(now, left=min(_most(now, budget), now.left + income))
 
 
 def _with_score(purse: Purse, media_s: float, rank: Rank) -> Purse:
@@ -123,14 +127,14 @@ def _mean(before: float, value: float) -> float:
     return before + _FORGETS * (value - before) if before else value
 
 
-def _income(budget: Budget, passed_s: float) -> float:
-    return budget.share if budget.per_s is None else budget.per_s * passed_s
+def _income(budget: Budget, passed_s: float, cost: float) -> float:
+    return budget.share * cost if budget.per_s is None else budget.per_s * passed_s
 
 
 def _per_s(purse: Purse, budget: Budget) -> float:
     if budget.per_s is not None:
         return budget.per_s
-    return budget.share / purse.interval_s if purse.interval_s else budget.share
+    return budget.share * purse.cost / (purse.interval_s or 1.0)
 
 
 def _most(purse: Purse, budget: Budget) -> float:
@@ -151,14 +155,15 @@ def _least(purse: Purse, budget: Budget) -> Rank:
     )
 
 
-def _refused(purse: Purse, budget: Budget, verdict: Verdict, score: float, least: Rank, *, wanted: bool) -> Verdict:
+def _refused(budget: Budget, verdict: Verdict, score: float, least: Rank, *, wanted: bool) -> Verdict:
     threshold = max(least[0], math.nextafter(score, math.inf))
     why = "has nothing left for it" if wanted else f"goes to frames of {threshold:.3g} or more now"
     reason = f"{verdict.reason}; the budget of {budget} {why}"
-    return replace(verdict, hard=False, score=score, threshold=threshold, reason=reason, budget=_state(purse, budget))
+    return replace(verdict, hard=False, score=score, threshold=threshold, reason=reason)
 
 
-def _state(purse: Purse, budget: Budget) -> BudgetState:
+def _state(purse: Purse, budget: Budget, view: View) -> BudgetState:
+    cost = _cost(purse, budget, view) if budget.by_size else purse.cost
     return BudgetState(
-        budget.setting, budget.unit, round(purse.left, 3), round(_most(purse, budget), 3), round(purse.cost, 3)
+        budget.setting, budget.unit, round(purse.left, 3), round(_most(purse, budget), 3), round(cost, 3)
     )

@@ -17,7 +17,7 @@ from pipeline.app.evaluate.boxes import Boxes
 from pipeline.app.evaluate.findings import Ends, Findings, found
 from pipeline.app.evaluate.joint import Class, Joint
 from pipeline.app.evaluate.page import page
-from pipeline.app.evaluate.replay import RATIOS, Bench, bench, hardness, judged, measuring, ranked, rate_of
+from pipeline.app.evaluate.replay import RATIOS, Bench, bench, hardness, judged, measuring, ranked
 from pipeline.app.evaluate.run import SEDNA_EXAMPLE, miners_of
 from pipeline.app.evaluate.show import show
 from pipeline.app.evaluate.shown import Pair
@@ -69,7 +69,7 @@ def findings(table: Bench, *, human: bool = True) -> Findings:
     return found(
         table,
         each,
-        (1000.0, each),
+        (Budget.parse("20 % of the bytes"), each),
         witness(table),
         map50_95=Ends(0.4, 0.5),
         watched="helmet_off",
@@ -118,7 +118,7 @@ def test_a_cloud_that_is_no_better_leaves_no_gap() -> None:
     told = found(
         same,
         each,
-        (1.0, each),
+        (Budget.parse("20 % of the bytes"), each),
         witness(same),
         map50_95=Ends(1, 1),
         watched="person",
@@ -180,10 +180,8 @@ def test_a_budget_in_bytes_is_spent_without_knowing_what_comes(table: Bench) -> 
         for i in range(n)
         for one in [Detections(np.zeros((1, 4), np.float32), draw.random(1, np.float32), np.zeros(1, np.int32), ("a",))]
     ]
-    rate = rate_of(views, np.full(n, 1000), 0.2)
-    assert rate == pytest.approx(0.2 * 1000 * 5)
     miners = {"LeastConfidence": miners_of(validated({}))["LeastConfidence"]}
-    within = judged(miners, views, Budget("a fifth", "bytes", rate))["LeastConfidence"]
+    within = judged(miners, views, Budget.parse("20 % of the bytes"))["LeastConfidence"]
     sent = np.array([verdict.hard for verdict in within])
     assert 0.18 <= sent.mean() <= 0.2
     scores = np.array([verdict.score for verdict in judged(miners, views)["LeastConfidence"]])

@@ -488,7 +488,7 @@ def test_what_was_spent_of_a_budget_is_what_sent_frames_cost(ledger: SqliteLedge
         ledger.add(easy, counts(nth), Written(("all",), 4096))
     ledger.commit()
     paid = read_report(ledger.path)["gate"].paid
-    assert paid == Paid(4, pytest.approx(1.2), 500.0)
+    assert paid == Paid(4, pytest.approx(1.2), 500.0, 975.0)
     spent = spendings({"gate": Budget.parse("2 kB/s"), "yard": Budget.parse("20 %")}, {"gate": paid, "yard": None})
     assert spent["gate"].json() == {
         "setting": "2 kB/s",
@@ -498,7 +498,8 @@ def test_what_was_spent_of_a_budget_is_what_sent_frames_cost(ledger: SqliteLedge
         "share": 0.1562,
     }
     assert str(spent["gate"]) == "2 kB/s: 500 bytes of 3.1 KiB spent, 16%"
-    assert str(spending(Budget.parse("25 %"), Paid(4, 1.2, 1.0))) == "25 %: 1 of 1.0 frames spent, 100%"
+    assert str(spending(Budget.parse("25 %"), Paid(4, 1.2, 1.0, 4.0))) == "25 %: 1 of 1.0 frames spent, 100%"
+    assert spending(Budget.parse("20 % of the bytes"), paid).allowed == 195.0
     assert spent.keys() == {"gate"}
 
 

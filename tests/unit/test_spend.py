@@ -40,6 +40,8 @@ def picture(size_bytes: int) -> Image:
         ("1 frame/h", "frames", 1 / 3600, 0.0),
         ("20 %", "frames", None, 0.2),
         ("20%", "frames", None, 0.2),
+        ("20 % of the bytes", "bytes", None, 0.2),
+        ("20 % of bytes", "bytes", None, 0.2),
     ],
 )
 def test_a_budget_as_people_write_it(text: str, unit: str, per_s: float | None, share: float) -> None:
@@ -92,7 +94,8 @@ def view(seq: int, media_s: float, image: Image | None = None) -> View:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(
-    ("setting", "fps"), [("200 kbit/s", 2.5), ("20 %", 2.5), ("30 frames/min", 1.0), ("5 frames/min", 2.5)]
+    ("setting", "fps"),
+    [("200 kbit/s", 2.5), ("20 %", 2.5), ("20 % of the bytes", 2.5), ("30 frames/min", 1.0), ("5 frames/min", 2.5)],
 )
 def test_in_any_ten_minutes_a_budget_is_spent_to_five_percent(setting: str, fps: float, shape: str) -> None:
     """After the first two; scores of every second shape are coarse, so that many are equal."""
@@ -114,24 +117,28 @@ def test_in_any_ten_minutes_a_budget_is_spent_to_five_percent(setting: str, fps:
     window, settled = int(600 * fps), int(120 * fps)
     sums = np.concatenate([[0], np.cumsum(spent[settled:])])
     wanted = window * (budget.share if budget.per_s is None else budget.per_s / fps)
+    if budget.by_size:
+        whole = np.concatenate([[0], np.cumsum(sizes[settled:])])
+        wanted = budget.share * (whole[window:] - whole[:-window])
     ratios = (sums[window:] - sums[:-window]) / wanted
     assert 0.95 <= ratios.min() <= ratios.max() <= 1.05
     sent = spent > 0
     assert scores[sent].mean() > scores[~sent].mean() + (0.3 if shape in {"flat", "burst"} else 0)
 
 
-@pytest.mark.parametrize("setting", ["200 kbit/s", "20 %", "30 frames/min", "100 %"])
+@pytest.mark.parametrize("setting", ["200 kbit/s", "20 %", "20 % of the bytes", "30 frames/min", "100 %"])
 @pytest.mark.parametrize("fps", [2.5, 12.5])
 def test_a_short_clip_is_never_over_its_budget_and_leaves_little_of_it(setting: str, fps: float) -> None:
     """From the first frame on; a 720p frame is taken to cost seven times as much as these do, until one is known."""
     draw, budget, frames = np.random.default_rng(3), Budget.parse(setting), int(60 * fps)
-    spent, allowed, purse = 0.0, 0.0, None
+    spent, allowed, whole, purse = 0.0, 0.0, 0, None
     for i, (score, tie) in enumerate(draw.random((frames, 2)).tolist()):
         size = 500 * int(draw.integers(32, 48))
         asked = Verdict(hard=False, miner="m", score=score, threshold=None, reason="so")
         purse, verdict = spend(purse, budget, view(i + 1, i / fps, picture(size)), asked, tie)
         spent += verdict.hard * (1 if budget.unit == "frames" else size)
-        allowed = budget.income(i + 1, i / fps)
+        whole += size
+        allowed = budget.income(i + 1, i / fps, whole)
         assert spent <= allowed + 1e-6
     assert spent >= 0.85 * allowed
 

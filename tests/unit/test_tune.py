@@ -35,6 +35,7 @@ TUNED = sorted(set(MINERS) - WITHOUT_THRESHOLD - {"Flicker", "Learned"})
     ("setting", "fps", "expected"),
     [
         ("20 %", None, Affordable(0.2, by_bytes=False)),
+        ("20 % of the bytes", None, Affordable(0.2, by_bytes=True)),
         ("60 frames/min", 5.0, Affordable(0.2, by_bytes=False)),
         ("200 kbit/s", 5.0, Affordable(0.25, by_bytes=True)),
     ],

@@ -13,6 +13,7 @@ from pipeline.app.evaluate.edge_better import EdgeBetter, edge_better
 from pipeline.app.evaluate.joint import Joint, Sent
 from pipeline.app.evaluate.replay import RATIOS, Bench, Figure, Scores, hardness
 from pipeline.app.evaluate.telling import Telling, Witness
+from pipeline.budget import Budget
 from pipeline.model import Verdict
 
 BYTES_RATIO: Final = 0.20
@@ -55,17 +56,17 @@ class Budgeted:
     """What miners reach within a budget that is spent picture by picture, as a pipeline spends it.
 
     Attributes:
-        bytes_per_s: the budget, so many bytes for each second of media time.
+        setting: the budget, as people write it.
         miners: what each reaches.
     """
 
-    bytes_per_s: float
+    setting: str
     miners: Mapping[str, Figure]
 
     def json(self, recall: str, upload_bytes: int) -> dict[str, Any]:
         """For programs; ``share_of_bytes`` is what was spent."""
         return {
-            "bytes_per_s": round(self.bytes_per_s),
+            "budget": self.setting,
             "miners": {
                 name: {
                     "share": _rounded(figure.share),
@@ -162,7 +163,7 @@ def curves(
 def found(
     bench: Bench,
     verdicts: Mapping[str, Sequence[Verdict]],
-    budgeted: tuple[float, Mapping[str, Sequence[Verdict]]],
+    budgeted: tuple[Budget, Mapping[str, Sequence[Verdict]]],
     witness: Witness,
     *,
     map50_95: Ends,
@@ -175,7 +176,7 @@ def found(
     Args:
         bench: the set.
         verdicts: of each miner on all pictures.
-        budgeted: a budget in bytes for each second, and their verdicts within it.
+        budgeted: a budget, and their verdicts within it.
         witness: what both models report of each picture.
         map50_95: of edge and cloud alone.
         watched: the class whose recall is told.
@@ -184,7 +185,7 @@ def found(
     """
     joint, gains = bench.joint, bench.joint.gains()
     scores = {name: np.array([hardness(verdict) for verdict in each]) for name, each in verdicts.items()}
-    bytes_per_s, within = budgeted
+    budget, within = budgeted
     worse = edge_better(gains, witness.truth, witness.edge, witness.cloud)
     misses = witness.misses(gains, scores[own], own, TOLD_RATIO, bench.seed) if own in scores else []
     return Findings(
@@ -197,7 +198,7 @@ def found(
         _recalls(joint, bench),
         curves(bench, scores, gains, RATIOS),
         curves(bench, scores, gains, (BYTES_RATIO,), by_bytes=True),
-        Budgeted(bytes_per_s, {name: bench.figure(_sent(within[name])) for name in verdicts}),
+        Budgeted(budget.setting, {name: bench.figure(_sent(within[name])) for name in verdicts}),
         {name: bench.figure(_sent(each)) for name, each in verdicts.items()},
         own,
         worse,

@@ -178,12 +178,6 @@ def measuring(miners: Mapping[str, Miner], views: Sequence[View]) -> dict[str, l
     return {name: each for name, each in verdicts.items() if any(verdict.score is not None for verdict in each)}
 
 
-def rate_of(views: Sequence[View], upload_bytes: npt.NDArray[np.int64], ratio: float) -> float:
-    """Bytes for each second of media time, so that the part ``ratio`` of all bytes may be sent."""
-    span_s = Budget("", "bytes", per_s=1.0).income(len(views), views[-1].media_s - views[0].media_s)
-    return ratio * float(upload_bytes.sum()) / (span_s or 1.0)
-
-
 def _for(views: Sequence[View], budget: Budget | None) -> dict[str, Budget]:
     return {view.stream: budget for view in views[:1]} if budget else {}
 

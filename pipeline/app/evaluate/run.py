@@ -17,7 +17,7 @@ from pipeline.app.evaluate.labels import Truth, read_labels, shots
 from pipeline.app.evaluate.page import page
 from pipeline.app.evaluate.pictures import PictureSet
 from pipeline.app.evaluate.prepared import prepared
-from pipeline.app.evaluate.replay import judged, measuring, rate_of
+from pipeline.app.evaluate.replay import judged, measuring
 from pipeline.app.evaluate.seen import Seen, in_both, look
 from pipeline.app.evaluate.show import show
 from pipeline.app.evaluate.shown import pairs
@@ -152,13 +152,12 @@ def measured(
     )
     views = views_of(edge, config.detector.confidence)
     verdicts = measuring(miners, views)
-    bytes_per_s = rate_of(views, edge.upload_bytes, BYTES_RATIO)
-    budget = Budget(f"{BYTES_RATIO:.0%} of the bytes", "bytes", bytes_per_s)
+    budget = Budget.parse(f"{BYTES_RATIO:.0%} of the bytes")
     names = called(asked.pictures, edge.seqs.tolist())
     return found(
         ready.bench,
         verdicts,
-        (bytes_per_s, judged({name: miners[name] for name in verdicts}, views, budget)),
+        (budget, judged({name: miners[name] for name in verdicts}, views, budget)),
         Witness(names, ready.classes, truth, *ready.answers(confidences)),
         map50_95=Ends(*(each.map50_95 for each in ready.scored)),
         watched=ready.watched,

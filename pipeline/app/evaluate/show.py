@@ -35,10 +35,7 @@ def show(findings: Findings, console: Console) -> None:
             f"best at 20 % of the pictures: {best}, 95 % interval {100 * low:.0f} to {100 * high:.0f}", highlight=False
         )
     console.print(_edge_better(findings.edge_better), highlight=False)
-    console.print(
-        f"budgeted: {findings.by_budget.bytes_per_s / 1000:.3g} kB/s of media time, spent picture by picture",
-        highlight=False,
-    )
+    console.print(f"budgeted: with a budget of {findings.by_budget.setting}, spent picture by picture", highlight=False)
 
 
 def _edge_better(found: EdgeBetter) -> str:
