@@ -17,6 +17,7 @@ from pipeline.model import Counts, Ending, FrameId, Tally, Verdict
 from stages import ledger_statements as sql
 from stages.compare import changes
 from stages.database import connect
+from stages.fingerprint import refusal, same
 from stages.ledger_account import COLUMNS, Account
 from stages.ledger_schema import (
     decode_boxes,
@@ -35,10 +36,6 @@ from stages.whole_files import storage_error
 INTERRUPTED: Final = "interrupted"
 """The ending of a live frame that was only in memory when its process died."""
 
-_REFUSED: Final = (
-    "the ledger {path} has a stream {stream!r} that was made from another source, model, miner or config; "
-    "choose another --out, or start over with --fresh"
-)
 _REPLACED: Final = "another reader has begun with the stream {stream!r} since; let one process alone read it"
 
 
@@ -144,7 +141,8 @@ class SqliteLedger:
     def open(self, progress: ReaderProgress) -> Resume:
         account = self._met(progress)
         if account is None:
-            refused = _REFUSED.format(path=self.path, stream=progress.stream)
+            then = self._account(progress.stream).fingerprint
+            refused = refusal(self.path, progress.stream, then, progress.fingerprint)
             return Resume(progress.stream, progress.incarnation, Counts(), (), refused)
         if (account.stream, progress.incarnation) in self._replaced:
             refused = _REPLACED.format(stream=progress.stream)
@@ -296,8 +294,9 @@ class SqliteLedger:
         account = self._account(progress.stream)
         if not account.fingerprint:
             return account._replace(fingerprint=progress.fingerprint, source=progress.source, live=int(progress.live))
-        same = account.fingerprint == progress.fingerprint and account.live == progress.live
-        return account if same else None
+        if not same(account.fingerprint, progress.fingerprint) or account.live != progress.live:
+            return None
+        return account._replace(fingerprint=progress.fingerprint)  # what an earlier Tandem wrote is without settings
 
     def _next_reader(self, account: Account) -> Account:
         """A camera goes on: what was only in memory is lost, and no number is given twice.

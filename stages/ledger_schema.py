@@ -1,8 +1,8 @@
 """The ledger's format on disk: SQLite tables that a person can query with ``sqlite3 ledger.sqlite``.
 
 ``streams``, one row a stream: what made it, its reader's counts, and how its frames ended.
-    stream, fingerprint, source, live (0 or 1); reader and uplink: the incarnations last heard (no reader once it has
-    stopped in good order);
+    stream, fingerprint (see ``stages.fingerprint``), source, live (0 or 1); reader and uplink: the incarnations last
+    heard (no reader once it has stopped in good order);
     read, skipped, dropped, admitted; easy, cloud, expired, failed, interrupted (``lost`` of these have no row in
     ``frames``); last_seq: the last number that an earlier reader of a live stream may have used; found: how many
     admitted frames of earlier ones the counts of this one lack; ahead: what makes a number of the frames that it has

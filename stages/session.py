@@ -68,7 +68,7 @@ class OnnxSession:
         """
         self._path = path
         check_model_file(section, path)
-        _check_providers(section, providers)
+        check_providers(section, providers)
         try:
             self._session: Any = ort.InferenceSession(path, _options(threads), providers=list(providers))
         except _FAULTS as error:
@@ -96,7 +96,12 @@ class OnnxSession:
         return outputs
 
 
-def _check_providers(section: str, providers: Sequence[str]) -> None:
+def check_providers(section: str, providers: Sequence[str]) -> None:
+    """Look whether the execution providers are there that a section of the config asks for.
+
+    Raises:
+        ConfigError: one is not, or none is asked for.
+    """
     available = ort.get_available_providers()
     missing = [name for name in providers if name not in available]
     if missing or not providers:

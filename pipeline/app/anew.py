@@ -8,14 +8,11 @@ from pathlib import Path
 
 import structlog
 
-from pipeline.app.fingerprint import fingerprint
-from pipeline.app.parts import sampling
+from pipeline.app.fingerprint import differing
 from pipeline.app.places import Places
 from pipeline.config import Config
-from pipeline.errors import ConfigError, SourceError
+from pipeline.errors import ConfigError
 from stages.ledger_report import read_fingerprints
-from stages.sources.address import parse_source
-from stages.sources.factory import make_source
 
 log = structlog.get_logger()
 
@@ -37,24 +34,11 @@ def begin_anew(config: Config, now: datetime) -> None:
     places = Places.of(config)
     if not places.ledger.exists():
         return
-    changed = list(_changed(config, read_fingerprints(places.ledger)))
+    changed = [stream for stream, _, _ in differing(config, read_fingerprints(places.ledger))]
     if changed:
         aside = f".before-{now:%Y%m%dT%H%M%SZ}"
         renamed = [_renamed(path, target) for path, target in _outputs(places, aside) if path.exists()]
         log.warning("begins_anew", streams=changed, reason="they were made with another config", set_aside=renamed)
-
-
-def _changed(config: Config, before: dict[str, str]) -> Iterator[str]:
-    for name, settings in config.streams.items():
-        if name not in before:
-            continue
-        address = parse_source(settings.source)
-        try:
-            shape = fingerprint(config, name, address, make_source(address, sampling(config, settings)))
-        except SourceError:
-            continue
-        if shape != before[name]:
-            yield name
 
 
 def _outputs(places: Places, aside: str) -> Iterator[tuple[Path, Path]]:

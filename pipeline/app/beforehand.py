@@ -6,14 +6,20 @@ import contextlib
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
+from pipeline.app.fingerprint import differing
 from pipeline.app.parts import miner_of, sampling
 from pipeline.app.places import Places
-from pipeline.config import Config
+from pipeline.config import Config, ModelConfig
 from pipeline.errors import ConfigError, SourceError, together
-from stages.models import check_model_file, model_path
+from stages.fingerprint import refusal
+from stages.ledger_report import read_fingerprints
+from stages.models import SHIPPED, check_model_file, model_path
 from stages.sources.address import SourceKind, parse_source
 from stages.sources.factory import check_source, make_source
+
+_AS_SHIPPED: Final = {name: ModelConfig.model_fields[name].default for name in ("input_shape", "classes", "providers")}
 
 
 def checked(config: Config) -> dict[str, int | None]:
@@ -28,7 +34,7 @@ def checked(config: Config) -> dict[str, int | None]:
         miner_of(config)
     for section, model in (("detector", config.detector), ("cloud", config.cloud)):
         with _noted(wrong):
-            check_model_file(section, model_path(model.model))
+            _check_model(section, model)
     for stream in config.streams:
         with _noted(wrong):
             lengths[stream] = _length(config, stream)
@@ -37,12 +43,35 @@ def checked(config: Config) -> dict[str, int | None]:
     return lengths
 
 
+def _check_model(section: str, model: ModelConfig) -> None:
+    path = model_path(model.model)
+    check_model_file(section, path)
+    if model.model in SHIPPED and model.model_copy(update=_AS_SHIPPED) == model:
+        return  # nothing can be wrong with it, and ONNX Runtime is not loaded for nothing
+    from pipeline.app.detectors import check_detector
+
+    check_detector(section, model)
+
+
 @contextlib.contextmanager
 def _noted(wrong: list[ConfigError]) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
         wrong.append(error)
+
+
+def check_goes_on(config: Config, places: Places) -> None:
+    """See now that the ledger goes on with these streams, where there is one already.
+
+    Raises:
+        ConfigError: it was made with other settings, which are named, or is damaged.
+        StorageError: it cannot be read now.
+    """
+    if not places.ledger.exists():
+        return
+    for stream, then, now in differing(config, read_fingerprints(places.ledger)):
+        raise ConfigError("--out", refusal(places.ledger, stream, then, now))
 
 
 def _length(config: Config, stream: str) -> int | None:

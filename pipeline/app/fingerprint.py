@@ -1,24 +1,30 @@
-"""What shapes a stream's results, in one hash: a ledger goes on only with the same."""
+"""What shapes a stream's results, in one hash and by name: a ledger goes on only with the same."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.app.parts import budgets, sampling
 from pipeline.config import Config, ModelConfig
 from pipeline.errors import SourceError
+from stages.fingerprint import fingerprint_of, same
 from stages.models import model_path
 from stages.source import VideoSource
-from stages.sources.address import SourceAddress, SourceKind
+from stages.sources.address import SourceAddress, SourceKind, parse_source
+from stages.sources.factory import make_source
+from stages.sources.sampling import AtRate, Every
 
 _SAMPLE_BYTES = 1 << 16
 
 
 def fingerprint(config: Config, stream: str, address: SourceAddress, source: VideoSource) -> str:
     """Hash the stream's source, sampling, models, what decides, seed, and how pictures are encoded and drawn on.
+
+    Behind the hash are these settings by name: see ``stages.fingerprint``.
 
     Raises:
         SourceError: the source is a file that is not there yet.
@@ -37,7 +43,59 @@ def fingerprint(config: Config, stream: str, address: SourceAddress, source: Vid
         "seed": config.seed,
         "explain": config.sink.explain,
     }
-    return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
+    return fingerprint_of(_hashed(shape)[:16], _settings(config, stream, address, shape))
+
+
+def _hashed(shape: object) -> str:
+    return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
+
+
+def _settings(config: Config, stream: str, address: SourceAddress, shape: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The parts of ``shape`` as the config calls them, and as people write them."""
+    chosen = sampling(config, config.streams[stream])
+    rate = (
+        {"fps": chosen.fps} if isinstance(chosen, AtRate) else {"every": chosen.n} if isinstance(chosen, Every) else {}
+    )
+    plain = {
+        **rate,
+        "reader.jpeg_quality": shape["jpeg_quality"],
+        "sink.jpeg_quality": shape["drawn_quality"],
+        "sink.explain": shape["explain"],
+        "budget": shape["budget"],
+        "seed": shape["seed"],
+    }
+    for section in ("miner", "audit", "duplicates", "edge", "cloud"):
+        called = "detector" if section == "edge" else section
+        plain |= {f"{called}.{name}": value for name, value in shape[section].items() if name != "file"}
+    models = {"detector.model": (config.detector, "edge"), "cloud.model": (config.cloud, "cloud")}
+    return {
+        "source": (address.name, _hashed(shape["source"])),
+        **{name: (model.model, shape[part]["file"]) for name, (model, part) in models.items()},
+        **{name: (_said(value),) for name, value in plain.items() if value not in ("", None)},
+    }
+
+
+def _said(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def differing(config: Config, before: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """The streams that were made with another fingerprint, that one, and that of now. Sources not there are left out.
+
+    Args:
+        config: of now.
+        before: fingerprints of earlier, by stream.
+    """
+    for stream, settings in config.streams.items():
+        if stream not in before:
+            continue
+        address = parse_source(settings.source)
+        try:
+            now = fingerprint(config, stream, address, make_source(address, sampling(config, settings)))
+        except SourceError:
+            continue
+        if not same(before[stream], now):
+            yield stream, before[stream], now
 
 
 def source_identity(address: SourceAddress, *, live: bool) -> Any:

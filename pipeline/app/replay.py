@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from broker.mosquitto import PrivateMosquitto
-from pipeline.app.beforehand import check_report, checked, needed
+from pipeline.app.beforehand import check_goes_on, check_report, checked, needed
 from pipeline.app.finished import Finished
 from pipeline.app.interrupts import INTERRUPTED, Interrupts
 from pipeline.app.outcome import make_compare_videos, say_what_became
@@ -51,6 +51,7 @@ def replay(config: Config, options: Options, console: Console) -> int:
             return _tell(
                 config, options, Played(earlier[1], False, ()), earlier[0], interrupts=interrupts, console=console
             )
+        check_goes_on(config, places)
         played = play(config, options, places, lengths, console, interrupts=interrupts)
         finished = None if played.interrupted or played.report is None else Finished.of(config, played.report)
         if finished:
