@@ -17,7 +17,7 @@ from rich.console import Console
 
 from pipeline.app.evaluate.afford import Affordable, affordable
 from pipeline.app.evaluate.choice import chosen
-from pipeline.app.evaluate.findings import Curves
+from pipeline.app.evaluate.curves import Curves
 from pipeline.app.evaluate.replay import Figure
 from pipeline.app.evaluate.tune import Tuning, tune
 from pipeline.budget import Budget

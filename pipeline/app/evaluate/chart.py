@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.app.evaluate.findings import TOLD_RATIO, Curves
+from pipeline.app.evaluate.curves import Curves
+from pipeline.app.evaluate.findings import TOLD_RATIO
 from pipeline.app.evaluate.replay import Figure
 
 WIDTH: Final = 760

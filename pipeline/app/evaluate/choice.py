@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.app.evaluate.afford import Affordable
-from pipeline.app.evaluate.findings import Curves
+from pipeline.app.evaluate.curves import Curves
 from pipeline.app.evaluate.replay import Figure
 from pipeline.config import Config
 from pipeline.errors import ConfigError

@@ -9,9 +9,10 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from pipeline.app.evaluate.curves import Curves, curves
 from pipeline.app.evaluate.edge_better import EdgeBetter, edge_better
 from pipeline.app.evaluate.joint import Joint, Sent
-from pipeline.app.evaluate.replay import RATIOS, Bench, Figure, Scores, hardness
+from pipeline.app.evaluate.replay import RATIOS, Bench, Figure, hardness
 from pipeline.app.evaluate.telling import Telling, Witness
 from pipeline.budget import Budget
 from pipeline.model import Verdict
@@ -31,24 +32,6 @@ class Ends:
 
     edge: float
     cloud: float
-
-
-@dataclass(frozen=True, slots=True)
-class Curves:
-    """What miners reach, and what nobody can be expected to undercut or surpass, by the part that is sent."""
-
-    miners: Mapping[str, Mapping[float, Figure]]
-    random: Mapping[float, Figure]
-    oracle: Mapping[float, Figure]
-
-    def best(self, ratio: float) -> str | None:
-        """The miner that recovers most; None where the cloud is not better than the edge."""
-        known = {
-            name: figures[ratio].gap_recovered
-            for name, figures in self.miners.items()
-            if not math.isnan(figures[ratio].gap_recovered)
-        }
-        return max(known, key=known.__getitem__) if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,20 +127,6 @@ class Findings:
             "misses": {"miner": self.own, "ratio": TOLD_RATIO, "pictures": [each.json() for each in self.misses]},
             "edge_better": {**self.edge_better.json(), "worst": [each.json() for each in self.better]},
         }
-
-
-def curves(
-    bench: Bench, scores: Mapping[str, Scores], gains: Scores, ratios: Sequence[float], *, by_bytes: bool = False
-) -> Curves:
-    """Replay all miners and both bounds at these ratios, from how hard each finds each picture, and what each gains."""
-    return Curves(
-        {
-            name: {ratio: bench.hardest(each, ratio, by_bytes=by_bytes) for ratio in ratios}
-            for name, each in scores.items()
-        },
-        {ratio: bench.by_chance(ratio, by_bytes=by_bytes) for ratio in ratios},
-        {ratio: bench.hardest(gains, ratio, by_bytes=by_bytes) for ratio in ratios},
-    )
 
 
 def found(

@@ -14,7 +14,7 @@ from rich.console import Console
 from pipeline.app.beforehand import check_report
 from pipeline.app.evaluate.afford import Affordable, affordable
 from pipeline.app.evaluate.choice import Choice, candidates, chosen
-from pipeline.app.evaluate.findings import curves
+from pipeline.app.evaluate.curves import curves
 from pipeline.app.evaluate.prepared import prepared
 from pipeline.app.evaluate.replay import Bench, hardness, judged, measuring
 from pipeline.app.evaluate.run import Evaluation, looked, miners_of, views_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from pipeline.app.evaluate.afford import Affordable
-from pipeline.app.evaluate.findings import Curves
+from pipeline.app.evaluate.curves import Curves
 from pipeline.app.evaluate.replay import Figure
 from pipeline.errors import ConfigError
 
