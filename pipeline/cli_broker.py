@@ -76,7 +76,11 @@ def add(
         bool, typer.Option("--shared", help="Many workers have this password; their client ids tell them apart.")
     ] = False,
 ) -> None:
-    """Let another edge, worker or viewer in. A broker that runs here knows it at once."""
+    """Let another edge, worker or viewer in.
+
+    A broker that runs here knows it at once, but for the first one with a certificate and the first with a shared
+    password: each of these opens a port, for which the broker must be started anew. It is said where that is so.
+    """
     from pipeline.app.secure_broker import let_in
 
     if certificate and shared:

@@ -51,14 +51,17 @@ def become_mosquitto(folder: BrokerFolder) -> NoReturn:
 def reload(folder: BrokerFolder, listeners_before: dict[Access, int]) -> str:
     """Let the broker that serves the folder here, if one does, know its new users; return what is left to do, or empty.
 
-    Mosquitto reads users and ACL anew at once, but listens on a new port only when it is started anew.
+    Mosquitto reads users and ACL anew at once, but begins or ends to listen on a port only when it is started anew.
     """
     broker = _running(folder)
     if broker is None:
         return ""
-    if folder.plan().listeners != listeners_before:
-        return "start the broker anew: it listens on another port from now on"
+    listeners = folder.plan().listeners
+    if added := sorted(listeners[access] for access in listeners.keys() - listeners_before.keys()):
+        return f"start the broker anew: it does not listen on port {added[0]} yet, which this one needs"
     broker.send_signal(signal.SIGHUP)
+    if left := sorted(listeners_before[access] for access in listeners_before.keys() - listeners.keys()):
+        return f"nobody needs port {left[0]} any more: the broker listens there, in vain, until it is started anew"
     return ""
 
 

@@ -236,14 +236,27 @@ def test_a_port_in_use_and_an_address_of_others_are_named(tmp_path: Path) -> Non
 
 def test_a_new_way_to_log_in_needs_a_new_start_and_says_so(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "b", WORKER)
-    anew = "start the broker anew: it listens on another port from now on"
+    anew = f"start the broker anew: it does not listen on port {folder.plan().ports[Access.CERTIFICATE]} yet"
     with served(folder):
-        assert anew not in tandem_broker("add", folder.path, "worker", "w3")
+        assert "start" not in tandem_broker("add", folder.path, "worker", "w3")
         assert anew in tandem_broker("add", folder.path, "worker", "w2", "--certificate")
     with served(folder), Client(address_of(folder, "w2"), "w2"), Client(address_of(folder, "w3"), "w3"):
         pass
-    assert anew not in tandem_broker("add", folder.path, "worker", "w4", "--shared")
+    assert "start" not in tandem_broker("add", folder.path, "worker", "w4", "--shared")
     assert [user.name for user in folder.plan().users] == ["w1", "w3", "w2", "w4"]
+
+
+def test_the_last_one_of_a_way_to_log_in_is_locked_out_at_once(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "b", WORKER)
+    tandem_broker("add", folder.path, "worker", "pool", "--shared")
+    address = replace(address_of(folder, "pool"), ca_file=folder.path / "ca/ca.crt")
+    with served(folder):
+        with Client(address, "pool-1"):
+            pass
+        said = tandem_broker("remove", folder.path, "pool")
+        assert f"nobody needs port {folder.plan().ports[Access.SHARED]} any more" in said
+        assert "start the broker anew" not in said
+        assert "refuses the user 'pool'" in refusal(address)
 
 
 def test_a_password_that_is_not_ours_is_refused_in_words_of_its_own(tmp_path: Path) -> None:
