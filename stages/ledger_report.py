@@ -176,6 +176,17 @@ def read_media_s(path: Path, stream: str) -> list[float]:
         return [media_s for (media_s,) in connection.execute(query, (stream,))]
 
 
+def read_extent_s(path: Path, stream: str, *, live: bool) -> tuple[float, float]:
+    """The time of a stream's frames: from a file's start to its last one, or of a camera since the epoch, seconds.
+
+    Errors as of ``read_report``.
+    """
+    query = "SELECT min(captured_ns) / 1e9, max(captured_ns) / 1e9, max(media_s) FROM frames WHERE stream = ?"
+    with _reading(path) as connection:
+        first_s, last_s, end_s = connection.execute(query, (stream,)).fetchone()
+        return (first_s or 0.0, last_s or 0.0) if live else (0.0, end_s or 0.0)
+
+
 def read_ending(path: Path, stream: str, ending: str) -> tuple[int, int, str]:
     """How many frames of a stream ended so, the ``seq`` of the first, and why; errors as of ``read_report``."""
     # Of the bare column, SQLite takes the row with the minimum.

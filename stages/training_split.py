@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import floor
@@ -41,7 +41,9 @@ class Moment:
     at_s: float
 
 
-def split(moments: Sequence[Moment], share: float, stretch_s: float | None = None) -> list[Split | None]:
+def split(
+    moments: Sequence[Moment], share: float, stretch_s: float | None = None, spans_s: Mapping[str, float] | None = None
+) -> list[Split | None]:
     """Say for each frame where it belongs. The same frames get the same answer in every run.
 
     Time is cut into stretches of ``stretch_s``. As in systematic sampling with a random start, of each source one
@@ -52,14 +54,16 @@ def split(moments: Sequence[Moment], share: float, stretch_s: float | None = Non
         moments: of the frames, in any order.
         share: of the stretches that validate, 0 to 1. At 0 none does, else one at least, and one at least teaches
             where there are two.
-        stretch_s: their length, seconds. Unset: ``STRETCH_S``, or a tenth of a source's frames' time if that is less.
+        stretch_s: their length, seconds. Unset: ``STRETCH_S``, or a tenth of a source's time if that is less.
+        spans_s: how long sources are, seconds, where that is known: these frames may be a burst of a long one. Of
+            others, from their first frame here to the last.
 
     Returns:
         Where each belongs, in their order; None for those that are left out.
     """
     if share <= 0:
         return [Split.TRAIN] * len(moments)
-    lengths_s = _lengths_s(moments, stretch_s)
+    lengths_s = _lengths_s(moments, stretch_s, spans_s or {})
     stretches = [(moment.source, floor(moment.at_s / lengths_s[moment.source])) for moment in moments]
     validate = _validating(set(stretches), share)
     times_s: defaultdict[str, list[float]] = defaultdict(list)
@@ -77,12 +81,12 @@ def split(moments: Sequence[Moment], share: float, stretch_s: float | None = Non
     return found
 
 
-def _lengths_s(moments: Sequence[Moment], stretch_s: float | None) -> dict[str, float]:
+def _lengths_s(moments: Sequence[Moment], stretch_s: float | None, known_s: Mapping[str, float]) -> dict[str, float]:
     times_s: defaultdict[str, list[float]] = defaultdict(list)
     for moment in moments:
         times_s[moment.source].append(moment.at_s)
-    tenth_s = {source: (max(at_s) - min(at_s)) / _LEAST_STRETCHES for source, at_s in times_s.items()}
-    return {source: stretch_s or min(STRETCH_S, span_s or STRETCH_S) for source, span_s in tenth_s.items()}
+    spans_s = {source: max(known_s.get(source, 0.0), max(at_s) - min(at_s)) for source, at_s in times_s.items()}
+    return {source: stretch_s or min(STRETCH_S, s / _LEAST_STRETCHES or STRETCH_S) for source, s in spans_s.items()}
 
 
 def _validating(stretches: set[tuple[str, int]], share: float) -> set[tuple[str, int]]:

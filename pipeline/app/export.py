@@ -111,7 +111,8 @@ def _split(found: Found, wanted: Export) -> list[tuple[Split, Sample]]:
     """The samples with the part that each belongs to, and the labels that are wanted."""
     moments = [Moment(sample.source, sample.at_s) for sample in found.samples]
     parts: list[tuple[Split, Sample]] = []
-    for sample, part in zip(found.samples, split(moments, wanted.val, wanted.stretch_s), strict=True):
+    belong = split(moments, wanted.val, wanted.stretch_s, found.spans_s)
+    for sample, part in zip(found.samples, belong, strict=True):
         if part is None:
             found.left_out[_NEAR] += 1
         else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from stages.ledger_report import FrameRow, StreamReport, read_frames, read_report
+from stages.ledger_report import FrameRow, StreamReport, read_extent_s, read_frames, read_report
 from stages.training_set import Sample
 
 GONE = "without a picture (removed by sink.keep, or taken out of dataset/)"
@@ -26,11 +26,18 @@ class Found:
         samples: in the order of folders, streams and ``seq``.
         classes: the big model's class names in its order, and behind them those of the next folder that are new.
         left_out: how many frames that were sent are not among them, by reason.
+        extents_s: the time of each source, from its first frame to its last one, whether they were sent or not.
     """
 
     samples: list[Sample] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    extents_s: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def spans_s(self) -> dict[str, float]:
+        """How long each source is, as far as it was read, seconds."""
+        return {source: last - first for source, (first, last) in self.extents_s.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ def find(outs: Sequence[Path]) -> Found:
             if row.hard or row.audited:
                 _take(found, stream, row, f"{prefix}_{row.seq}.jpeg", seen)
         _add_classes(found, stream)
+        _extend(found, stream)
     return found
 
 
@@ -122,6 +130,13 @@ def _there(picture: Path) -> bool:
 
 def _same(first: Path, picture: Path) -> bool:
     return first != picture and filecmp.cmp(first, picture, shallow=False)
+
+
+def _extend(found: Found, stream: _Stream) -> None:
+    source = stream.report.source
+    first_s, last_s = read_extent_s(stream.ledger, stream.name, live=stream.report.live)
+    known = found.extents_s.get(source, (first_s, last_s))
+    found.extents_s[source] = min(first_s, known[0]), max(last_s, known[1])
 
 
 def _add_classes(found: Found, stream: _Stream) -> None:

@@ -58,6 +58,9 @@ def test_a_set_is_evaluated_with_labels_and_without_and_looked_at_once(tandem: T
 
 
 def test_a_label_that_is_wrong_is_named(tandem: Tandem) -> None:
+    missing = tandem("evaluate", "photos", "--labels", "nosuch", "--cache", "unused")
+    assert missing.error.startswith("--labels: nosuch cannot be read")
+    assert not (tandem.folder / "unused").exists(), "no model has looked"
     (tandem.folder / "labels" / "3.txt").write_text("0 0.5 0.5 0.1 0.1\n7 0.5 0.5 0.1 0.1\n")
     done = tandem("evaluate", "photos", "--labels", "labels", "--cache", "cache")
     assert done.exit_code == 2

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.app.evaluate.labels import Truth, read_labels, shots
+from pipeline.app.evaluate.labels import Truth, check_labels, read_labels, shots
 from pipeline.errors import ConfigError
 
 CLASSES = ("helmet_on", "helmet_off")
@@ -137,3 +137,27 @@ def test_labels_that_may_be_of_several_pictures_and_pictures_of_several_labels_a
     images = [{"id": 7, "file_name": "train/a.jpg"}, {"id": 8, "file_name": "val/a.jpg"}]
     with pytest.raises(ConfigError, match=r"any.json, images: 2 of them are of the picture a"):
         truth(coco(tmp_path / "any.json", images=images))
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "neither .txt nor .json files"),
+        ({"z": "0 .5 .5 .1 .1"}, "no labels for any of the 2 pictures (a, b, ...)"),
+        ({"a": "0 .5 .5"}, "a.txt, line 1: 3 fields"),
+    ],
+)
+def test_labels_are_checked_before_a_model_looks(tmp_path: Path, files: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_labels(yolo(tmp_path, **files), ["a.jpg", "b.png"])
+    assert said in str(caught.value)
+
+
+def test_of_cocos_labels_the_pictures_are_checked_and_of_a_video_what_can_be(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has no labels for any of the 1 pictures"):
+        check_labels(coco(tmp_path / "labels.json"), ["y.jpg"])
+    check_labels(coco(tmp_path / "labels.json"), ["a.jpg"])
+    check_labels(tmp_path / "labels.json", [])
+    with pytest.raises(ConfigError, match="nosuch cannot be read"):
+        check_labels(tmp_path / "nosuch", [])
+    check_labels(yolo(tmp_path, a="0 .5 .5 .1 .1", notes="not of a picture"), ["a.jpg"])

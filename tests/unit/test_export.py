@@ -47,13 +47,14 @@ def run(
     folders: OutputFolders | None = None,
     unanswered: Sequence[int] = (),
     names: tuple[str, ...] = NAMES,
+    last_seq: int = 96,
 ) -> None:
-    """A run of one stream as its sink leaves it: frames that were sent, an easy one, and those that wait."""
+    """A run of one stream as its sink leaves it: frames that were sent, those that wait, and an easy one, the last."""
     outputs = FolderOutputs({stream: folders or OutputFolders.under(out)})
     with closing(SqliteLedger(out / "ledger.sqlite", "a test")) as ledger:
         ledger.open(ReaderProgress(stream, "r", "f", source, live, SourceStatus.OPENING, "", Counts()))
-        for number, seq in enumerate((*sent, *unanswered, 1001), 1):
-            easy = seq == 1001
+        for number, seq in enumerate((*sent, *unanswered, last_seq), 1):
+            easy = seq == last_seq
             judged = examples.verdict(hard=not easy and seq != AUDITED)
             first = replace(
                 examples.result(seq, stream=stream, ending=Ending.EASY if easy else None),
@@ -294,3 +295,13 @@ def test_coco_says_the_same_for_people(out: Path, tmp_path: Path) -> None:
     for part, data in zip(("train", "val"), whole, strict=True):
         (line,) = [line for line in said.splitlines() if line.startswith(part)]
         assert f"{len(data['images'])} frames" in line
+
+
+def test_bursts_in_a_long_clip_stay_whole(tmp_path: Path) -> None:
+    bursts = (*range(251, 261), *range(751, 761))
+    run(tmp_path / "out", sent=bursts, last_seq=2501)
+    exported(tmp_path / "set", tmp_path / "out")
+    parts = {int(row["seq"]): row["split"] for row in frames(tmp_path / "set")}
+    assert sorted(parts) == list(bursts)
+    assert {len({parts[seq] for seq in burst}) for burst in (bursts[:10], bursts[10:])} == {1}
+    assert set(parts.values()) == {"train", "val"}

@@ -61,6 +61,12 @@ def test_a_short_clip_has_both_parts() -> None:
     assert found.count(Split.TRAIN) >= 30
 
 
+def test_bursts_of_a_long_clip_are_not_split_up() -> None:
+    bursts = [Moment("clip.mp4", start_s + number * 0.4) for start_s in (10.0, 30.0) for number in range(10)]
+    found = split(bursts, 0.2, spans_s={"clip.mp4": 100.0})
+    assert [set(found[:10]), set(found[10:])] in ([{Split.VAL}, {Split.TRAIN}], [{Split.TRAIN}, {Split.VAL}])
+
+
 def test_frames_of_one_moment_stay_together() -> None:
     assert split([Moment("photo.jpg", 1.0)] * 3, 0.2) == [Split.VAL] * 3
 

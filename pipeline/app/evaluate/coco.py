@@ -35,7 +35,9 @@ class _Category(BaseModel):
     name: str
 
 
-class _Coco(BaseModel):
+class Coco(BaseModel):
+    """What is read of a file."""
+
     images: list[_Image]
     annotations: list[_Annotation]
     categories: list[_Category]
@@ -52,7 +54,7 @@ def read_coco(file: Path, pictures: Mapping[str, Shot], key_of: Callable[[str], 
     Raises:
         ConfigError: it is ill-formed, or about other pictures; it names the file and the entry.
     """
-    coco = _parsed(file)
+    coco = parsed(file)
     names = {category.id: category.name for category in coco.categories}
     keys = {image.id: key for image in coco.images if (key := _checked(file, image, pictures, key_of)) is not None}
     for key, count in Counter(keys.values()).items():
@@ -85,9 +87,14 @@ def _checked(file: Path, image: _Image, pictures: Mapping[str, Shot], key_of: Ca
     return key
 
 
-def _parsed(file: Path) -> _Coco:
+def parsed(file: Path) -> Coco:
+    """What the file says.
+
+    Raises:
+        ConfigError: it cannot be read or is ill-formed; it names the file and the entry.
+    """
     try:
-        return _Coco.model_validate_json(file.read_bytes())
+        return Coco.model_validate_json(file.read_bytes())
     except OSError as error:
         raise ConfigError(str(file), f"it cannot be read ({error.strerror})") from error
     except ValidationError as error:

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 
 from pipeline.app.evaluate.boxes import Boxes
-from pipeline.app.evaluate.coco import read_coco
+from pipeline.app.evaluate.coco import parsed, read_coco
 from pipeline.app.evaluate.drawn import Drawn, Shot
-from pipeline.app.evaluate.yolo import CLASSES_FILE, read_yolo
+from pipeline.app.evaluate.yolo import CLASSES_FILE, check_yolo, read_yolo
 from pipeline.errors import ConfigError
 
 LABELS: Final = "--labels"
@@ -66,8 +66,7 @@ def read_labels(path: Path, pictures: Sequence[Shot], classes: Sequence[str], *,
             )
     drawn = _drawn(path, pictures, classes, video=video)
     if not any(shot.key in drawn for shot in pictures):
-        called = ", ".join(shot.key for shot in pictures[:3])
-        raise ConfigError(LABELS, f"{path} has no labels for any of the {len(pictures)} pictures ({called}, ...)")
+        raise _of_none(path, [shot.key for shot in pictures])
     index = {name: i for i, name in enumerate(classes)}
     boxes = [(i, each) for i, shot in enumerate(pictures) for each in drawn.get(shot.key, ())]
     rows = [(i, each) for i, each in boxes if not each.crowd]
@@ -87,26 +86,58 @@ def read_labels(path: Path, pictures: Sequence[Shot], classes: Sequence[str], *,
     return Truth(objects, unlabelled, ignored, len(boxes) - len(rows))
 
 
-def _drawn(
-    path: Path, pictures: Sequence[Shot], classes: Sequence[str], *, video: bool
-) -> Mapping[str, Sequence[Drawn]]:
+def check_labels(path: Path, names: Sequence[str]) -> None:
+    """See that there are labels that can be read, before anybody looks at pictures for long.
+
+    Args:
+        path: the folder or file.
+        names: of the pictures' files; none of a video, whose frames are not counted yet.
+
+    Raises:
+        ConfigError: as ``read_labels``, but for what only sizes and the models' classes tell.
+    """
+    texts, table = _files(path)
+    keys = {Path(name).stem for name in names}
+    of_pictures = [file for file in texts if key_of(file.name, video=not names) in keys]
+    check_yolo(of_pictures)
+    labelled = {key_of(image.file_name, video=not names) for image in parsed(table).images} if table else set()
+    if keys and not of_pictures and not keys & labelled:
+        raise _of_none(path, [Path(name).stem for name in names])
+
+
+def _of_none(path: Path, keys: Sequence[str]) -> ConfigError:
+    called = ", ".join(keys[:3])
+    return ConfigError(LABELS, f"{path} has no labels for any of the {len(keys)} pictures ({called}, ...)")
+
+
+def _files(path: Path) -> tuple[list[Path], Path | None]:
+    """YOLO's text files; where there are none, the one JSON file."""
     try:
         files = [path] if path.is_file() else sorted(path.iterdir())
     except OSError as error:
         raise ConfigError(LABELS, f"{path} cannot be read ({error.strerror})") from error
-    sizes = {shot.key: shot for shot in pictures}
     texts = [file for file in files if file.suffix == ".txt" and file.name != CLASSES_FILE]
     tables = [file for file in files if file.suffix == ".json"]
     if texts:
-        keyed: dict[str, Path] = {}
-        for file in texts:
-            if (key := key_of(file.name, video=video)) in sizes and keyed.setdefault(key, file) != file:
-                raise ConfigError(LABELS, f"{keyed[key].name} and {file.name} in {path} are both labels of {key}")
-        return read_yolo(keyed, sizes, path, classes)
+        return texts, None
     if len(tables) != 1:
         what = "neither .txt nor .json files" if not tables else f"{len(tables)} .json files: name one of them"
         raise ConfigError(LABELS, f"{path} has {what}; YOLO text files or one COCO JSON file are read")
-    return read_coco(tables[0], sizes, lambda name: key_of(name, video=video))
+    return [], tables[0]
+
+
+def _drawn(
+    path: Path, pictures: Sequence[Shot], classes: Sequence[str], *, video: bool
+) -> Mapping[str, Sequence[Drawn]]:
+    texts, table = _files(path)
+    sizes = {shot.key: shot for shot in pictures}
+    if table:
+        return read_coco(table, sizes, lambda name: key_of(name, video=video))
+    keyed: dict[str, Path] = {}
+    for file in texts:
+        if (key := key_of(file.name, video=video)) in sizes and keyed.setdefault(key, file) != file:
+            raise ConfigError(LABELS, f"{keyed[key].name} and {file.name} in {path} are both labels of {key}")
+    return read_yolo(keyed, sizes, path, classes)
 
 
 def key_of(name: str, *, video: bool) -> str:

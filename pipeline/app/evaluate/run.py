@@ -13,7 +13,7 @@ from rich.console import Console
 from pipeline.app.beforehand import check_report
 from pipeline.app.evaluate.boxes import Boxes, boxes_of, class_names
 from pipeline.app.evaluate.findings import BYTES_RATIO, Ends, Findings, found
-from pipeline.app.evaluate.labels import Truth, read_labels, shots
+from pipeline.app.evaluate.labels import Truth, check_labels, read_labels, shots
 from pipeline.app.evaluate.page import page
 from pipeline.app.evaluate.pictures import PictureSet
 from pipeline.app.evaluate.prepared import prepared
@@ -87,6 +87,8 @@ def looked(config: Config, asked: Evaluation, console: Console) -> tuple[Seen, S
     Raises:
         ConfigError: a model, the pictures or the labels cannot be used.
     """
+    if asked.labels:
+        check_labels(asked.labels, asked.pictures.names())
     edge, cloud = both(config, asked.pictures, asked.cache, console)
     truth = _truth(asked, cloud, class_names(edge.detections, cloud.detections), config.cloud.confidence)
     _say_what_is_assumed(truth, console)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from pipeline.app.evaluate.drawn import Drawn, Shot
 from pipeline.errors import ConfigError
+
+T = TypeVar("T")
 
 CLASSES_FILE: Final = "classes.txt"
 """The class names, one a line, if they are not the model's; ``dataset/`` of a replay has such a file."""
@@ -31,7 +34,7 @@ def read_yolo(
         ConfigError: a line is ill-formed; it names the file and the line.
     """
     names = _class_names(folder / CLASSES_FILE) or classes
-    return {key: list(_objects(file, pictures[key], names)) for key, file in files.items()}
+    return {key: list(_each(file, partial(_object, picture=pictures[key], names=names))) for key, file in files.items()}
 
 
 def _class_names(file: Path) -> list[str]:
@@ -46,22 +49,39 @@ def _lines(file: Path) -> list[str]:
         raise ConfigError(str(file), f"it cannot be read ({why})") from error
 
 
-def _objects(file: Path, picture: Shot, names: Sequence[str]) -> Iterator[Drawn]:
+def check_yolo(files: Iterable[Path]) -> None:
+    """See that all lines are labels; whether the models know their classes is seen later.
+
+    Raises:
+        ConfigError: as ``read_yolo``.
+    """
+    for file in files:
+        for _ in _each(file, _box):
+            pass
+
+
+def _each(file: Path, read: Callable[[Sequence[str]], T]) -> Iterator[T]:
     for number, line in enumerate(_lines(file), start=1):
         if line:
             try:
-                yield _object(line.split(), picture, names)
+                yield read(line.split())
             except ValueError as error:
                 raise ConfigError(f"{file}, line {number}", f"{error} (it is {line[:80]!r})") from None
 
 
 def _object(fields: Sequence[str], picture: Shot, names: Sequence[str]) -> Drawn:
+    label, (x1, y1, x2, y2) = _box(fields)
+    if label >= len(names):
+        raise ValueError(f"there are {len(names)} classes ({', '.join(names)}): class {fields[0]} is out of range")
+    return Drawn(names[label], (x1 * picture.width, y1 * picture.height, x2 * picture.width, y2 * picture.height))
+
+
+def _box(fields: Sequence[str]) -> tuple[int, tuple[float, float, float, float]]:
+    """A class's number, and corners as parts of the picture."""
     if len(fields) != 5:
         raise ValueError(f'{len(fields)} fields instead of the 5 of "class cx cy w h"')
     if not (fields[0].isascii() and fields[0].isdecimal()):
         raise ValueError(f"the class is a whole number from 0, not {fields[0]!r}")
-    if int(fields[0]) >= len(names):
-        raise ValueError(f"there are {len(names)} classes ({', '.join(names)}): class {fields[0]} is out of range")
     try:
         cx, cy, w, h = (float(field) for field in fields[1:])
     except ValueError:
@@ -69,7 +89,4 @@ def _object(fields: Sequence[str], picture: Shot, names: Sequence[str]) -> Drawn
     x1, y1, x2, y2 = cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2
     if not (w > 0 and h > 0 and min(x1, y1) >= -_BEYOND and max(x2, y2) <= 1 + _BEYOND):
         raise ValueError("the box is not within the picture; cx, cy, w and h are parts of its width and height")
-    return Drawn(
-        names[int(fields[0])],
-        (x1 * picture.width, y1 * picture.height, x2 * picture.width, y2 * picture.height),
-    )
+    return int(fields[0]), (x1, y1, x2, y2)
