@@ -175,11 +175,32 @@ def test_an_edge_that_may_grow_is_noted_and_a_cloud_is_not(tmp_path: Path) -> No
     hpa = ("    hpa: {minReplicas: 1, maxReplicas: 3}\n", "    model:\n      name: ")
     assert plan(tmp_path).notes == ()
     (note,) = plan(tmp_path, ("    model:\n", f"{hpa[0]}    model:\n")).notes
-    assert "two replicas would read one camera twice" in note
+    assert "two replicas would read one camera twice" in note.text
     grown = plan(tmp_path, ("  cloudWorker:\n", f"  cloudWorker:\n{hpa[0]}"))
     assert grown.notes == ()
     assert grown.cloud.worker.hpa is not None
     assert grown.cloud.worker.hpa.max_replicas == 3
+
+
+def test_a_variable_that_is_almost_one_of_sednas_is_noted_and_others_are_the_users_own(tmp_path: Path) -> None:
+    own = "          - {name: CAMERA_SITE, value: north}\n          - {name: Video_URL, value: x}\n"
+    found = plan(
+        tmp_path,
+        ("all_examples_inference_output", "all_example_inference_output"),
+        ('          - name: "video_url"', f'{own}          - name: "video_url"'),
+    )
+    assert [(note.reason, str(note)) for note in found.notes] == [
+        (
+            "UnknownVariable",
+            "spec.edgeWorker.template.spec.containers.0.env: all_example_inference_output is not read here; "
+            "did you mean all_examples_inference_output?",
+        )
+    ], "Video_URL cannot be meant for video_url, which is there"
+    cloud = plan(
+        tmp_path, ('- name: "input_shape"\n                value: "544,544"', "- {name: INPUT_SHAPE, value: a}")
+    )
+    assert "spec.cloudWorker" in str(cloud.notes[0])
+    assert "did you mean input_shape?" in str(cloud.notes[0])
 
 
 def test_a_source_in_a_secret_is_not_missed(tmp_path: Path) -> None:

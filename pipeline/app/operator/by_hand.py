@@ -35,7 +35,7 @@ def render_service(plan: ServicePlan, folder: Path, image: Image, console: Conso
 
 
 def _notes(plan: ServicePlan) -> Iterator[str]:
-    yield from plan.notes
+    yield from map(str, plan.notes)
     yield from (notice.message for notice in notices(plan))
     for worker in (plan.edge, plan.cloud):
         name = worker.template.node_name

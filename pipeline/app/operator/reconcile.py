@@ -206,7 +206,7 @@ def _tell(means: Means, raw: Object, found: Found, told: list[Notice]) -> None:
     status = status_of(raw, found, now)
     if changed(raw.get("status"), status):
         means.api.patch_status(metadata["namespace"], metadata["name"], status)
-    warnings = [("Refused", text) for text in found.errors] + [("EdgeStaysAtOne", text) for text in found.notes]
+    warnings = [("Refused", text) for text in found.errors] + [(note.reason, note.text) for note in found.notes]
     warnings += [
         (one["reason"], one["message"])
         for one in status["conditions"]

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pipeline.app.operator.counts import Reading
 from pipeline.app.sedna.names import PREFIX
+from pipeline.app.sedna.translate import Note
 
 _AS_ASKED: Final = "AsAsked"
 _OF_PODS: Final = (f"{PREFIX}name", f"{PREFIX}worker-type")
@@ -57,7 +58,7 @@ class Found:
     """
 
     errors: Sequence[str] = ()
-    notes: Sequence[str] = ()
+    notes: Sequence[Note] = ()
     missing_nodes: Mapping[str, str] = field(default_factory=dict)
     deployments: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     reading: Reading | None = None
@@ -110,8 +111,8 @@ def _conditions(found: Found, ready: Mapping[str, bool]) -> Iterator[Condition]:
     else:
         yield Condition("Valid", True, "Understood")
         yield _nodes(found.missing_nodes)
-        notes = "; ".join(found.notes)
-        yield Condition(_AS_ASKED, not notes, "EdgeStaysAtOne" if notes else "NothingLeftOut", notes)
+        reason = found.notes[0].reason if found.notes else "NothingLeftOut"
+        yield Condition(_AS_ASKED, not found.notes, reason, "; ".join(map(str, found.notes)))
         yield _followed(found)
     for part, deployment in found.deployments.items():
         yield _readiness(part, deployment)

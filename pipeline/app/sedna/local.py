@@ -93,7 +93,7 @@ def local_config(plan: ServicePlan, root: Path) -> Config:
 
 def notes_of(plan: ServicePlan) -> Iterator[str]:
     """What differs here from the cluster."""
-    yield from plan.notes
+    yield from map(str, plan.notes)
     for side in (plan.edge, plan.cloud):
         variables = [one["name"] for one in side.template.container.get("env") or () if "valueFrom" in one]
         if variables or side.template.container.get("envFrom"):

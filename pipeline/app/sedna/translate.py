@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from pipeline.app.sedna.template import Template, template_of
 from pipeline.config import Config, merged, validated
 from pipeline.errors import ConfigError
 from pipeline.model import stream_name
-from pipeline.settings import from_environment, nested_at
+from pipeline.settings import PREFIX, SEDNA, from_environment, nested_at
 from stages.mining.registry import check_first, make_miner
 
+_NEAR: Final = 0.85  # of difflib's ratio: a typo, a plural or other capitals
 _ONE_CAMERA: Final = "the edge runs one pod, whatever the hpa says: two replicas would read one camera twice"
 
 
@@ -46,6 +48,22 @@ class WorkerPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What is not as the user asked for, or may not be as meant.
+
+    Attributes:
+        reason: one word in CamelCase, for an event.
+        text: in plain words.
+    """
+
+    reason: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
 class ServicePlan:
     """A whole service, checked.
 
@@ -56,7 +74,7 @@ class ServicePlan:
     service: JointInferenceService
     edge: WorkerPlan
     cloud: WorkerPlan
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def plan_service(
@@ -92,7 +110,7 @@ def plan_service(
         errors.insert(0, wrong_miner)
     if errors or edge is None or cloud is None:
         raise ExceptionGroup(f"{service.KIND} {service.metadata.name} cannot be used", errors)
-    return ServicePlan(service, edge, cloud, tuple(_notes(service)))
+    return ServicePlan(service, edge, cloud, (*_notes(service), *_near_misses(edge), *_near_misses(cloud)))
 
 
 def _check_name(service: JointInferenceService) -> None:
@@ -186,7 +204,18 @@ def _reads_elsewhere(template: Template) -> bool:
     )
 
 
-def _notes(service: JointInferenceService) -> Iterator[str]:
+def _notes(service: JointInferenceService) -> Iterator[Note]:
     hpa = service.spec.edge.hpa
     if hpa is not None and hpa.max_replicas > 1:
-        yield f"spec.edgeWorker.hpa.maxReplicas is {hpa.max_replicas}: {_ONE_CAMERA}"
+        yield Note("EdgeStaysAtOne", f"spec.edgeWorker.hpa.maxReplicas is {hpa.max_replicas}: {_ONE_CAMERA}")
+
+
+def _near_misses(plan: WorkerPlan) -> Iterator[Note]:
+    """Variables that set nothing, but are almost called like one of Sedna's; any other is the user's own."""
+    names = [variable["name"] for variable in plan.template.container.get("env") or ()]
+    free = {name.lower(): name for name in SEDNA if name not in names}
+    for name in names:
+        near = difflib.get_close_matches(name.lower(), free, n=1, cutoff=_NEAR)
+        if name not in SEDNA and not name.startswith(PREFIX) and near:
+            at = f"spec.{plan.side}Worker.template.spec.containers.0.env"
+            yield Note("UnknownVariable", f"{at}: {name} is not read here; did you mean {free[near[0]]}?")
