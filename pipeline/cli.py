@@ -15,6 +15,7 @@ from pipeline import log
 from pipeline.cli_broker import app as broker_app
 from pipeline.cli_export import export
 from pipeline.cli_mining import evaluate, tune
+from pipeline.cli_mining import mine as mine_app
 from pipeline.cli_operator import fetch, operator
 from pipeline.cli_options import (
     BigModel,
@@ -43,6 +44,7 @@ app = typer.Typer(
 
 app.add_typer(broker_app)
 app.add_typer(sedna_app)
+app.add_typer(mine_app)
 app.command(cls=Command)(export)
 app.command(cls=Command)(evaluate)
 app.command(cls=Command)(tune)

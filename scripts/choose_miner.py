@@ -26,6 +26,7 @@ from pipeline.app.evaluate.replay import RATIOS, Bench, bench, hardness, measuri
 from pipeline.app.evaluate.run import both, views_of
 from pipeline.config import Config
 from pipeline.errors import ConfigError
+from stages.mining.learned import Learned
 from stages.mining.miner import Miner, View
 from stages.mining.registry import MINERS, make_miner
 
@@ -35,9 +36,9 @@ SENT: Final = 0.25
 
 
 def candidates() -> Iterator[tuple[str, Miner]]:
-    """Every miner that judges by boxes as it is, and the uncertain ones with all ways to put boxes together."""
+    """Each miner that judges by boxes unfitted, and the uncertain ones with all ways to put boxes together."""
     for name, kind in MINERS.items():
-        if not kind.needs_picture:
+        if not kind.needs_picture and kind is not Learned:
             yield name, make_miner(name, {})
     for name in ("LeastConfidence", "Margin", "Entropy"):
         for aggregate in ("sum", "max", "mean", "top"):

@@ -8,11 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.app.little import file_digest
 from pipeline.app.parts import budgets, sampling
 from pipeline.config import Config, ModelConfig
 from pipeline.errors import SourceError
 from stages.fingerprint import fingerprint_of, same
-from stages.models import model_path
+from stages.mining.learned import Learned
+from stages.models import LEARNED, miner_path, model_path
 from stages.source import VideoSource
 from stages.sources.address import SourceAddress, SourceKind, parse_source
 from stages.sources.factory import make_source
@@ -36,7 +38,7 @@ def fingerprint(config: Config, stream: str, address: SourceAddress, source: Vid
         "drawn_quality": config.sink.jpeg_quality,
         "edge": model_identity(config.detector),
         "cloud": model_identity(config.cloud),
-        "miner": config.miner.model_dump(mode="json"),
+        "miner": _miner_identity(config),
         "audit": config.audit.model_dump(mode="json"),
         "duplicates": config.duplicates.model_dump(mode="json"),
         "budget": str(budgets(config).get(stream, "")),
@@ -72,6 +74,7 @@ def _settings(config: Config, stream: str, address: SourceAddress, shape: dict[s
         "source": (address.name, _hashed(shape["source"])),
         **{name: (model.model, shape[part]["file"]) for name, (model, part) in models.items()},
         **{name: (_said(value),) for name, value in plain.items() if value not in ("", None)},
+        **({"miner.model": (_fitted(config), shape["miner"]["file"])} if "file" in shape["miner"] else {}),
     }
 
 
@@ -98,6 +101,22 @@ def differing(config: Config, before: Mapping[str, str]) -> Iterator[tuple[str, 
             yield stream, before[stream], now
 
 
+def _miner_identity(config: Config) -> dict[str, Any]:
+    """The miner's settings, and what is in its file if it has one."""
+    settings = config.miner.model_dump(mode="json")
+    if config.miner.name != Learned.name:
+        return settings
+    path = miner_path(_fitted(config))
+    try:
+        return {**settings, "file": file_digest(path)}
+    except OSError:
+        return {**settings, "file": path.name}  # another process has it
+
+
+def _fitted(config: Config) -> str:
+    return str(config.miner.parameters.get("model", LEARNED))
+
+
 def source_identity(address: SourceAddress, *, live: bool) -> Any:
     """What tells a source apart: a camera's URL, and what is in a file: its name may change, its pictures may not.
 
@@ -120,7 +139,7 @@ def model_identity(model: ModelConfig) -> dict[str, Any]:
     shape = model.model_dump(mode="json", include={"input_shape", "confidence", "floor", "iou", "classes"})
     path = model_path(model.model)
     try:
-        return {**shape, "file": hashlib.sha256(path.read_bytes()).hexdigest()}
+        return {**shape, "file": file_digest(path)}
     except OSError:
         return {**shape, "file": path.name}  # another process has it
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from broker.address import BrokerAddress
+from pipeline.app.little import check_little
 from pipeline.budget import Budget
 from pipeline.config import Config, StreamConfig
 from pipeline.errors import ConfigError
 from pipeline.stage import StageName
+from stages.mining.learned import Learned
 from stages.mining.miner import Miner
 from stages.mining.registry import check_first, make_miner
 from stages.sources.sampling import AtRate, Every, Sampling
@@ -57,11 +59,14 @@ def miner_of(config: Config) -> Miner:
     """The miner of the config.
 
     Raises:
-        ConfigError: the miner or a parameter is wrong, or it cannot judge before the edge's model has looked.
+        ConfigError: the miner or a parameter is wrong, it was fitted to another little model than the config's, or it
+            cannot judge before the edge's model has looked.
     """
     miner = make_miner(config.miner.name, config.miner.parameters, config.seed)
     if config.miner.first:
         check_first(miner)
+    if isinstance(miner, Learned):
+        check_little(miner, config.detector)
     return miner
 
 

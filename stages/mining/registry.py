@@ -20,6 +20,7 @@ from stages.mining.empty_suspicious import EmptySuspicious
 from stages.mining.entropy import Entropy
 from stages.mining.flicker import Flicker
 from stages.mining.ibt import IBT
+from stages.mining.learned import Learned
 from stages.mining.least_confidence import LeastConfidence
 from stages.mining.margin import Margin
 from stages.mining.miner import Miner
@@ -36,6 +37,7 @@ MINERS: Final[Mapping[str, type[Miner]]] = {
     "UncertaintyBand": UncertaintyBand,
     "DifficultCase": DifficultCase,
     "EmptySuspicious": EmptySuspicious,
+    "Learned": Learned,
     "Random": Random,
     "CloudOnly": CloudOnly,
     "EdgeOnly": EdgeOnly,

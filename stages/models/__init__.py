@@ -15,6 +15,14 @@ SHIPPED: Final[Mapping[str, Path]] = MappingProxyType(
 )
 """The shipped models' files by their names."""
 
+LEARNED: Final = "learned"
+"""The name of what the miner Learned goes by with the shipped models."""
+
+
+def miner_path(model: str) -> Path:
+    """The file of a fitted miner: the shipped one by its name, any other by its path."""
+    return Path(str(files(__name__) / f"{LEARNED}.onnx")) if model == LEARNED else Path(model).expanduser()
+
 
 def model_path(model: str) -> Path:
     """The file of a model: a shipped one by its name (``little``, ``big``), any other by its path."""

@@ -31,6 +31,10 @@ from tests.secured import free_ports
 README = (ROOT / "README.md").read_text()
 
 
+FITTED = "miner.model=gate.onnx"
+"""What a replay names that goes by a miner which is fitted first."""
+
+
 def blocks(language: str) -> list[str]:
     """The fenced blocks of a language, in their order."""
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -122,12 +126,32 @@ def test_the_config_shown_is_one() -> None:
 
 
 @pytest.mark.mosquitto
-@pytest.mark.parametrize("line", commands("tandem replay"))
+@pytest.mark.parametrize("line", [line for line in commands("tandem replay") if FITTED not in line])
 def test_the_replays_shown_run(line: str, folder: Path, mosquitto: str) -> None:
     done = shell(line, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ledger    balanced" in done.stdout
     assert ("budget    site: " in done.stdout) == ("budget=" in line)
+
+
+@pytest.mark.shared
+@pytest.mark.mosquitto
+def test_the_miner_that_is_fitted_as_shown_runs(shared: Path, tmp_path: Path, mosquitto: str) -> None:
+    for kind in ("images", "labels"):
+        folder = tmp_path / ("photos" if kind == "images" else kind)
+        folder.mkdir()
+        for file in sorted((shared / "mining" / kind).iterdir())[:40]:
+            (folder / file.name).symlink_to(file)
+    (fit,) = commands("tandem mine fit")
+    fitted = shell(f"{fit} --changes 0 --cache cache", tmp_path)
+    assert fitted.returncode == 0, fitted.stdout + fitted.stderr
+    assert re.search(r"Learned +│ +-?\d+ \(", fitted.stdout)
+    (replay,) = [line for line in commands("tandem replay") if FITTED in line]
+    done = shell(replay, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ledger    balanced" in done.stdout
+    one = next((tmp_path / "learned").rglob("*.json")).read_text()
+    assert "of the pictures of gate.onnx" in one
 
 
 @pytest.mark.parametrize("line", commands("tandem evaluate"))

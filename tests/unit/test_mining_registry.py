@@ -23,6 +23,7 @@ def test_names_and_defaults() -> None:
         "UncertaintyBand": {"low": 0.3, "high": 0.8, "least_boxes": 7},
         "DifficultCase": {"low": 0.3, "high": 0.6, "many": 8, "small": 0.0005},
         "EmptySuspicious": {"threshold": 0.1},
+        "Learned": {"model": "learned", "threshold": 0.75},
         "Random": {"random_ratio": 0.3, "seed": 0},
         "CloudOnly": {},
         "EdgeOnly": {},

@@ -62,6 +62,17 @@ def boxes_of(detections: Sequence[Detections], classes: Sequence[str]) -> Boxes:
     )
 
 
+def in_a_row(sets: Sequence[Boxes], pictures: Sequence[int]) -> Boxes:
+    """The boxes of several sets, of so many pictures each, as those of one: the pictures are numbered on."""
+    before = np.concatenate([[0], np.cumsum(pictures)[:-1]]).astype(np.int64)
+    return Boxes(
+        np.concatenate([boxes.pictures + first for boxes, first in zip(sets, before, strict=True)]),
+        np.concatenate([boxes.labels for boxes in sets]),
+        np.concatenate([boxes.xyxy for boxes in sets]),
+        np.concatenate([boxes.scores for boxes in sets]),
+    )
+
+
 def _best(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Which boxes count of those of one picture, best first."""
     kept = np.array(labels != UNKNOWN, np.bool_)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipeline.app.evaluate.change import Change, drawn_change
 from pipeline.app.fingerprint import source_identity
-from pipeline.errors import ConfigError, SourceError
+from pipeline.errors import ConfigError, DropMessage, SourceError
 from stages.source import Ended, Picture, VideoSource, Wanted, every_frame
 from stages.sources.address import SourceAddress, parse_source
 from stages.sources.factory import make_source
@@ -25,21 +28,50 @@ class PictureSet:
         every: take every Nth.
         quality: the JPEG quality of those that are no JPEG files.
         video: whether these are the frames of a video, which have numbers instead of names.
+        change: how they are changed, one of many ways drawn by this seed and their numbers; None for as they are.
     """
 
     address: SourceAddress
     every: int
     quality: int
     video: bool
+    change: tuple[int, ...] | None = None
 
     @property
     def identity(self) -> object:
         """What tells this set apart from others, and from itself before it was changed."""
-        return source_identity(self.address, live=False), self.every, self.quality
+        as_it_is = source_identity(self.address, live=False), self.every, self.quality
+        return as_it_is if self.change is None else (*as_it_is, self.change)
+
+    @property
+    def digest(self) -> str:
+        """A hash of its identity, in hex."""
+        return hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()
 
     def source(self) -> VideoSource:
         """What reads it, not opened yet."""
         return make_source(self.address, Every(self.every), self.quality)
+
+    def read(self) -> Iterator[Picture]:
+        """Each picture that can be read, changed where that is asked for.
+
+        Raises:
+            SourceError: the source breaks off.
+        """
+        pictures = read_pictures(self.source())
+        return pictures if self.change is None else self._changed(pictures)
+
+    def change_of(self, seq: int, width: int, height: int) -> Change:
+        """How a picture is changed."""
+        return drawn_change((*(self.change or ()), seq), width, height)
+
+    def _changed(self, pictures: Iterator[Picture]) -> Iterator[Picture]:
+        for picture in pictures:
+            change = self.change_of(picture.seq, picture.image.width, picture.image.height)
+            try:
+                yield replace(picture, image=change.picture(picture.image))
+            except DropMessage:
+                continue
 
     def file(self, seq: int) -> Path | None:
         """The file of a picture; None in a video."""

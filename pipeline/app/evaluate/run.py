@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from pipeline.app.beforehand import check_report
 from pipeline.app.evaluate.boxes import Boxes, boxes_of, class_names
+from pipeline.app.evaluate.change import changed
 from pipeline.app.evaluate.findings import BYTES_RATIO, Ends, Findings, found
 from pipeline.app.evaluate.labels import Truth, check_labels, read_labels, shots
 from pipeline.app.evaluate.page import page
@@ -22,10 +23,12 @@ from pipeline.app.evaluate.seen import Seen, in_both, look
 from pipeline.app.evaluate.show import show
 from pipeline.app.evaluate.shown import pairs
 from pipeline.app.evaluate.telling import Witness
+from pipeline.app.little import check_little
 from pipeline.budget import Budget
 from pipeline.config import Config
 from pipeline.errors import ConfigError
 from pipeline.stage import StageName
+from stages.mining.learned import Learned
 from stages.mining.miner import Miner, View
 from stages.mining.registry import MINERS, make_miner
 
@@ -90,7 +93,8 @@ def looked(config: Config, asked: Evaluation, console: Console) -> tuple[Seen, S
     if asked.labels:
         check_labels(asked.labels, asked.pictures.names())
     edge, cloud = both(config, asked.pictures, asked.cache, console)
-    truth = _truth(asked, cloud, class_names(edge.detections, cloud.detections), config.cloud.confidence)
+    classes = class_names(edge.detections, cloud.detections)
+    truth = truth_of(asked.pictures, asked.labels, cloud, classes, config.cloud.confidence)
     _say_what_is_assumed(truth, console)
     return edge, cloud, truth.boxes
 
@@ -109,6 +113,8 @@ def both(config: Config, pictures: PictureSet, cache: Path, console: Console) ->
 def miners_of(config: Config) -> dict[str, Miner]:
     """All miners that need no pictures at their defaults, but for the config's own, and Sedna's example.
 
+    The shipped Learned is left out where the little model is not the one that it was fitted to.
+
     Raises:
         ConfigError: the config's miner is wrong, or needs the pictures.
     """
@@ -117,11 +123,46 @@ def miners_of(config: Config) -> dict[str, Miner]:
         raise ConfigError(
             "miner.name", f"{own.name} looks at pictures, which are not kept for this: name another miner"
         )
+    if isinstance(own, Learned):
+        check_little(own, config.detector)
+    able = (kind for kind in MINERS.values() if not kind.needs_picture and kind is not Learned)
     return {
-        **{name: make_miner(name, {}, config.seed) for name, kind in MINERS.items() if not kind.needs_picture},
+        **{kind.name: make_miner(kind.name, {}, config.seed) for kind in able},
+        **_learned(config),
         own.name: own,
         SEDNA_EXAMPLE: make_miner("IBT", {"threshold_box": 0.9, "threshold_img": 0.9}),
     }
+
+
+def _learned(config: Config) -> dict[str, Miner]:
+    """The shipped Learned where it belongs to the little model."""
+    shipped = Learned()
+    try:
+        check_little(shipped, config.detector)
+    except ConfigError:
+        return {}
+    return {shipped.name: shipped}
+
+
+def truth_of(
+    pictures: PictureSet, labels: Path | None, cloud: Seen, classes: Sequence[str], confidence: float
+) -> Truth:
+    """What is really in the pictures that the cloud saw: by the labels, or by its own boxes of ``confidence`` and more.
+
+    Raises:
+        ConfigError: the labels cannot be used, or no model sees anything.
+    """
+    if not classes:
+        raise ConfigError("IMAGES", "neither model sees anything in these pictures, so there is nothing to compare")
+    if labels is None:
+        return Truth(boxes_of([found.at_least(confidence) for found in cloud.detections], classes))
+    sizes = [(int(width), int(height)) for width, height in cloud.sizes]
+    shown = shots(pictures.names(), cloud.seqs.tolist(), sizes)
+    truth = read_labels(labels, shown, classes, video=pictures.video)
+    if pictures.change is None:
+        return truth
+    changes = [pictures.change_of(seq, *size) for seq, size in zip(cloud.seqs.tolist(), sizes, strict=True)]
+    return replace(truth, boxes=changed(truth.boxes, changes, sizes))
 
 
 def views_of(seen: Seen, confidence: float) -> list[View]:
@@ -172,16 +213,6 @@ def called(pictures: PictureSet, seqs: Sequence[int]) -> list[str]:
     """What people call the pictures: by their files, or by the numbers of their frames."""
     names = pictures.names()
     return [names[seq - 1] if names else f"frame {seq}" for seq in seqs]
-
-
-def _truth(asked: Evaluation, cloud: Seen, classes: Sequence[str], confidence: float) -> Truth:
-    if not classes:
-        raise ConfigError("IMAGES", "neither model sees anything in these pictures, so there is nothing to compare")
-    if asked.labels is None:
-        return Truth(boxes_of([found.at_least(confidence) for found in cloud.detections], classes))
-    names, sizes = asked.pictures.names(), [(int(width), int(height)) for width, height in cloud.sizes]
-    pictures = shots(names, cloud.seqs.tolist(), sizes)
-    return read_labels(asked.labels, pictures, classes, video=asked.pictures.video)
 
 
 def _say_what_is_assumed(truth: Truth, console: Console) -> None:

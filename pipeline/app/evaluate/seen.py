@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from pipeline.app.detectors import make_detector
-from pipeline.app.evaluate.pictures import PictureSet, read_pictures
+from pipeline.app.evaluate.pictures import PictureSet
 from pipeline.app.fingerprint import model_identity
 from pipeline.config import ModelConfig
 from pipeline.errors import ConfigError, DropMessage, SourceError, StorageError
@@ -61,7 +61,7 @@ def look(section: str, model: ModelConfig, pictures: PictureSet, cache: Path, co
     detector = make_detector(section, model, 1)
     try:
         shown = track(
-            read_pictures(pictures.source()),
+            pictures.read(),
             description=f"{detector.model} looks",
             total=_length(pictures),
             console=console,

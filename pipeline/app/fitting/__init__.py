@@ -1,0 +1,1 @@
+"""``tandem mine fit``: a regressor from the edge's boxes to what the big model gains, for the miner Learned."""
