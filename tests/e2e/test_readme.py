@@ -150,8 +150,8 @@ def test_the_miner_that_is_fitted_as_shown_runs(shared: Path, tmp_path: Path, mo
     done = shell(replay, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ledger    balanced" in done.stdout
-    results = [file.read_text() for file in (tmp_path / "learned").rglob("*.json")]
-    assert any("of the pictures of gate.onnx" in text for text in results)
+    ledger = tmp_path / "learned" / "ledger.sqlite"
+    assert b"of the pictures of gate.onnx" in ledger.read_bytes(), "the reason of a verdict"
 
 
 @pytest.mark.parametrize("line", commands("tandem evaluate"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.app.fingerprint import fingerprint
@@ -59,3 +61,12 @@ def test_pictures_of_another_quality_do_not_mix(section: str) -> None:
 
 def test_nobody_is_shown_the_query() -> None:
     assert parse_source("rtsp://cam/live?channel=1&p=secret").name == "rtsp://cam/live"
+
+
+def test_what_another_fitted_file_decided_does_not_mix(tmp_path: Path) -> None:
+    learned = {"miner": {"name": "Learned", "model": str(tmp_path / "gate.onnx")}}
+    seen = set()
+    for content in (b"one", b"two"):
+        (tmp_path / "gate.onnx").write_bytes(content)
+        seen |= {of("rtsp://cam/live", learned), of("rtsp://cam/live", learned)}
+    assert len({*seen, of("rtsp://cam/live", {"miner": {"name": "Learned"}})}) == 3

@@ -32,7 +32,7 @@ def view(found: list[float], boxes: list[list[float]] | None = None, labels: lis
         np.array(places, np.float32).reshape(n, 4),
         np.array(found, np.float32),
         np.array(labels or [0] * n, np.int32),
-        ("on", "off"),
+        ("helmet_on", "helmet_off"),
     )
     return View("gate", 1, 0.0, 640, 360, seen, seen.at_least(CONFIDENCE), CONFIDENCE)
 
