@@ -29,10 +29,11 @@ def test_a_video_is_named_from_where_its_owner_stands(mosquitto: str, clip: Path
         (("gate 1.mp4",), ["compare"]),
         (("gate 1.mp4", "yard.mp4"), ["compare-gate-1", "compare-yard"]),
     ):
-        ran = subprocess.run([demo, *names, "--every", "24"], cwd=videos, capture_output=True, text=True, check=False)
+        options = ("--every", "24", "--report", "r.json")
+        ran = subprocess.run([demo, *names, *options], cwd=videos, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran
-        look = [line.split()[2] for line in ran.stdout.splitlines() if line.startswith("look: ")]
-        assert look == [f".demo/out/{name}.webm" for name in looks]
-        assert all((tandem / path).stat().st_size > 1000 for path in look)
+        look = [Path(line.split()[2]) for line in ran.stdout.splitlines() if line.startswith("look: ")]
+        assert look == [tandem / f".demo/out/{name}.webm" for name in looks]
+        assert all(path.stat().st_size > 1000 for path in look)
     assert Out(tandem / ".demo" / "out" / "yard").seqs("all") == [1, 25]
-    assert sorted(path.name for path in videos.iterdir()) == ["gate 1.mp4", "yard.mp4"]
+    assert sorted(path.name for path in videos.iterdir()) == ["gate 1.mp4", "r.json", "yard.mp4"]
