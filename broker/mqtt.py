@@ -45,6 +45,7 @@ class MqttLink:
         *,
         backoff_s: tuple[float, float] = (1.0, 30.0),
         kept_limit: int = KEPT_LIMIT,
+        awaited: bool = False,
     ) -> None:
         """Prepare a link; nothing is connected before ``start``.
 
@@ -53,6 +54,7 @@ class MqttLink:
             client_id: no two links to one broker may have the same.
             backoff_s: the shortest and the longest wait before the next try; it doubles in between, with jitter.
             kept_limit: how many ``keep`` packets are held while the broker is away.
+            awaited: somebody waits for the first connection and says why there is none; so the log does not.
 
         Raises:
             ConfigError: the CA file cannot be used.
@@ -65,6 +67,7 @@ class MqttLink:
         self._tls = address.tls_context()
         self._client_id = client_id
         self._backoff_s = backoff_s
+        self._awaited = awaited
         self._failed_tries = 0
         self._diagnosis = ""
         self._refusals: set[tuple[str, str]] = set()
@@ -220,6 +223,7 @@ class MqttLink:
         log.info("broker_connected", broker=str(self._address), kept=self.outgoing.kept)
         self._failed_tries = 0
         self._diagnosis = self.reason = ""
+        self._awaited = False
         self._connection = connection
         self.outgoing.online(connection.window, connection.limit_bytes)
         self._online.set()
@@ -230,7 +234,8 @@ class MqttLink:
         if reason == self.reason or self.failure is not None:
             return
         self.reason = reason
-        log.warning("broker_lost", broker=str(self._address), reason=reason)
+        if not self._awaited:
+            log.warning("broker_lost", broker=str(self._address), reason=reason)
         self._events.disconnected(reason)
 
     async def _until_broken_or_stopped(self, connection: Connection) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from pipeline import log
 from pipeline.cli_broker import app as broker_app
@@ -33,8 +34,31 @@ from pipeline.cli_sedna import app as sedna_app
 from pipeline.errors import ConfigError, TandemError
 from pipeline.stage import StageName
 
+_BY_USE: Final = (
+    "replay",
+    "run",
+    "check",
+    "status",
+    "evaluate",
+    "mine",
+    "tune",
+    "export",
+    "sedna",
+    "operator",
+    "broker",
+)
+
+
+class _Commands(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Those that people begin with come first."""
+        there = super().list_commands(ctx)
+        return [*(name for name in _BY_USE if name in there), *(name for name in there if name not in _BY_USE)]
+
+
 app = typer.Typer(
     name="tandem",
+    cls=_Commands,
     help="Joint inference for cameras: a little model at the edge, a big one in the cloud, MQTT between them.",
     no_args_is_help=True,
     add_completion=False,
@@ -49,7 +73,7 @@ app.command(cls=Command)(export)
 app.command(cls=Command)(evaluate)
 app.command(cls=Command)(tune)
 app.command(cls=Command)(operator)
-app.command(cls=Command)(fetch)
+app.command(cls=Command, hidden=True)(fetch)  # for the operator's init containers
 
 
 def main() -> NoReturn:

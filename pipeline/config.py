@@ -362,7 +362,8 @@ def _words(error: ErrorDetails) -> str:
     if error["type"] in ("model_type", "dict_type"):
         return f"is a section: put keys below it (it is {_shown(error['input'])})"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to ")[0]
-    return f"{message} (it is {_shown(error['input'])})"
+    shown = _shown(error["input"])
+    return message if message.startswith(f"{shown} ") else f"{message} (it is {shown})"
 
 
 def _shown(value: object) -> str:

@@ -44,7 +44,8 @@ def from_file(file: Path) -> dict[str, Any]:
     try:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(file), f"the config file cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(str(file), f"the config file cannot be read ({why})") from error
     except yaml.YAMLError as error:
         raise ConfigError(str(file), f"the config file is no YAML: {error}") from error
     if not isinstance(settings, dict | None):

@@ -52,7 +52,7 @@ def connect(path: Path, what: str, prepare: Callable[[Path, sqlite3.Connection],
     except StorageError as error:
         if isinstance(error.__cause__, sqlite3.Error) and _is_full(path, error.__cause__):
             raise
-        raise ConfigError(str(path), f"cannot be opened: {error}; or choose another --out") from error
+        raise ConfigError(str(path), f"cannot be opened: {error}; or choose another --out (sink.out)") from error
     return connection
 
 

@@ -35,7 +35,7 @@ def refusal(path: object, stream: str, then: str, now: str) -> str:
     made = f"with other settings ({'; '.join(differ)})" if differ else "from another source, model, miner or config"
     return (
         f"the ledger {path} has a stream {stream!r} that was made {made}; "
-        "choose another --out, or start over with --fresh"
+        "choose another --out (sink.out), or start over with --fresh (tandem run: --anew)"
     )
 
 

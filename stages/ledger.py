@@ -57,7 +57,7 @@ class SqliteLedger:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(str(path.parent), f"cannot be made: {error}; choose another --out") from error
+            raise ConfigError(str(path.parent), f"cannot be made: {error}; choose another --out (sink.out)") from error
         self._lock = OwnerLock(path.with_name(path.name + ".lock"), path, owner)
         try:
             self._connection = connect(path, "ledger", prepare)

@@ -127,7 +127,8 @@ def translated(path: Path, what: str = "ledger") -> Iterator[None]:
             raise StorageError(f"{path} cannot be written: {error}; make room on its disk, writable for us") from error
         if code in _DAMAGED:
             raise ConfigError(
-                str(path), f"is no readable {what}: {error}; put it right, choose another --out, or start with --fresh"
+                str(path),
+                f"is no readable {what}: {error}; put it right, choose another --out (sink.out), or start with --fresh",
             ) from error
         raise
 
@@ -155,12 +156,12 @@ def check_format(path: Path, connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != _APPLICATION_ID:
-        raise ConfigError(str(path), "is the database of another program; choose another --out")
+        raise ConfigError(str(path), "is the database of another program; choose another --out (sink.out)")
     if version != FORMAT:
         raise ConfigError(
             str(path),
             f"has format {version}, but this Tandem knows {FORMAT}: use the Tandem that wrote it, "
-            "choose another --out, or start with --fresh",
+            "choose another --out (sink.out), or start with --fresh",
         )
 
 

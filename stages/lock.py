@@ -36,9 +36,13 @@ class OwnerLock:
             self._file = _locked(path)
         except BlockingIOError as error:
             name = _owner_of(path)
-            raise ConfigError(str(what), f"is used by {name}; stop that one, or choose another --out") from error
+            raise ConfigError(
+                str(what), f"is used by {name}; stop that one, or choose another --out (sink.out)"
+            ) from error
         except OSError as error:
-            raise ConfigError(str(what), f"cannot be locked: {error}; choose another --out, on a local disk") from error
+            raise ConfigError(
+                str(what), f"cannot be locked: {error}; choose another --out (sink.out), on a local disk"
+            ) from error
         with contextlib.suppress(OSError):  # on a full disk the lock holds without the name
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, owner.encode(), 0)

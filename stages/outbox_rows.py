@@ -73,7 +73,7 @@ def prepare(path: Path, connection: sqlite3.Connection) -> None:
         raise ConfigError(
             str(path),
             f"is no outbox of format {FORMAT}, which this Tandem knows: use the Tandem that wrote it, "
-            "choose another --out, or start with --fresh",
+            "choose another --out (sink.out), or start with --fresh",
         )
 
 

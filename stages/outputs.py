@@ -256,5 +256,5 @@ def _unlink(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(
-            str(path), f"cannot be removed: {error}; remove it yourself, or choose another --out"
+            str(path), f"cannot be removed: {error}; remove it yourself, or choose another --out (sink.out)"
         ) from error

@@ -58,7 +58,7 @@ class SqliteOutbox:
         except OSError as error:
             if error.errno in FULL:
                 raise storage_error(folder, error) from error
-            raise ConfigError(str(folder), f"cannot be made: {error}; choose another --out") from error
+            raise ConfigError(str(folder), f"cannot be made: {error}; choose another --out (sink.out)") from error
         self._lock = OwnerLock(folder / _LOCK, folder, owner)
         with contextlib.ExitStack() as failing:
             failing.callback(self._lock.close)

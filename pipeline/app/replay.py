@@ -76,6 +76,7 @@ def _tell(
     report.show(console)
     if options.report:
         report.write(options.report)
+        console.print(f"outputs   report: {options.report}", highlight=False, markup=False, soft_wrap=True)
     if config.sink.compare:
         try:
             interrupted |= not _compared(report, finished, interrupts, int(interrupted), console)

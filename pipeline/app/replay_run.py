@@ -111,7 +111,7 @@ class ReplayRun:
         self._interrupts = interrupts
         self.began_ns = time.time_ns()
         address = broker_address(config)
-        self._link = MqttLink(address, name_from(f"replay-{folder.name}"))
+        self._link = MqttLink(address, name_from(f"replay-{folder.name}"), awaited=True)
         self._watch = Watch(config.service, self._link)
 
     @contextlib.contextmanager

@@ -24,6 +24,9 @@ from stages.whole_files import publish
 
 PICTURES: Final = ("all", "hard_edge", "hard_cloud", "dataset")
 
+_ENOUGH_AUDITED: Final = 20
+"""With fewer audited frames the bounds are so wide that they only confuse."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -200,15 +203,17 @@ def _ledger_table(streams: Mapping[str, StreamReport]) -> Table:
 
 
 def _gain_lines(stream: str, gain: Gain) -> Iterator[str]:
-    audited = f"{gain.easy.answered} of {gain.easy.frames} easy frames audited"
-    if gain.missed is None or gain.corrected is None:
-        yield f"gain      {stream}: not known; {audited}"
+    easy = gain.easy
+    if gain.missed is None or gain.corrected is None or easy.answered < min(_ENOUGH_AUDITED, easy.frames):
+        seen = f"the cloud has seen {easy.answered} of {easy.frames} easy frames (audited)"
+        more = f"{_ENOUGH_AUDITED} are needed; run for longer, or raise audit.share"
+        yield f"gain      {stream}: too early to tell: {seen}, and {more}"
         return
-    words = (
-        f"the edge misses something in {_share(gain.missed)}, the cloud corrects {_share(gain.corrected)} of the frames"
+    recall = f", and the miner sends it {_share(gain.recall)} of those" if gain.recall else ""
+    yield (
+        f"gain      {stream}: the edge misses something in {_share(gain.missed)} of the frames; the cloud would "
+        f"correct {_share(gain.corrected)} of them{recall}; {easy.answered} of {easy.frames} easy frames audited"
     )
-    recall = f", of which the miner finds {_share(gain.recall)}" if gain.recall else ""
-    yield f"gain      {stream}: {words}{recall}; {audited}"
 
 
 def _share(share: Estimate) -> str:

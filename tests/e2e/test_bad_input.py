@@ -69,7 +69,9 @@ CALLS: Final[Mapping[str, Wrong]] = {
     "an unknown setting": Wrong(("--set", "reader.evry=2"), ("reader.evry", "did you mean 'every'?")),
     "an unknown key in the file": Wrong(("--config", "typo.yaml"), ("redaer", "did you mean 'reader'?")),
     "a file that is no YAML": Wrong(("--config", "text.mp4"), ("text.mp4", "the config file holds str, not sections")),
-    "a missing config": Wrong(("--config", "gone.yaml"), ("gone.yaml", "the config file cannot be read")),
+    "a missing config": Wrong(
+        ("--config", "gone.yaml"), ("gone.yaml", "the config file cannot be read (No such file or directory)")
+    ),
     "half a setting": Wrong(("--set", "miner"), ("--set", "'miner' sets nothing", "section.key=value")),
     "every zeroth frame": Wrong(("--every", "0"), ("reader.every", "greater than or equal to 1 (it is 0)")),
     "a port that is in use": Wrong(("--port", "PORT"), ("--port: port PORT is in use", "0 chooses a free one")),
@@ -139,6 +141,9 @@ def test_a_wrong_call_ends_with_2_and_says_what_is_wrong_and_what_to_do(refusals
     assert ran.exit_code == 2, ran
     assert [words for words in CALLS[name].says if words not in ran.error] == [], ran.error
     assert "Traceback" not in ran.stderr
+    assert '"event"' not in ran.stderr, "the error says it, and no line of a log before it"
+    if {"--little", "--big"}.intersection(CALLS[name].args):
+        assert "join with" not in ran.stdout, "models are looked at before anything starts"
 
 
 @pytest.mark.parametrize("args", [("--evry", "3"), ("--every", "x"), ("--pace", "slow"), ("--cloud-workers", "0")])

@@ -185,6 +185,7 @@ def test_the_same_replay_gives_the_same_bytes(undisturbed: Replay, clip: Path, t
     rows = out.rows(times=True)
     again = tandem("replay", clip, "--out", "again", "--report", "report.json", *SETTINGS)
     assert again.exit_code == 0, again
+    assert "outputs   report: report.json" in again.stdout
     assert again.stdout.startswith("finished before: nothing is left to do; --fresh begins anew\n")
     assert ran.stdout[ran.stdout.index("frames  ") : ran.stdout.index("making the compare video")] in again.stdout
     assert out.rows(times=True) == rows

@@ -172,9 +172,7 @@ def test_a_reader_with_another_fingerprint_or_kind_of_source_is_refused(ledger: 
     for stranger in (reader("b", fingerprint="g"), reader("b", live=True)):
         refused = ledger.open(stranger).refused
         assert str(ledger.path) in refused
-        assert "made from another source, model, miner or config; choose another --out, or start over with --fresh" in (
-            refused
-        )
+        assert "made from another source, model, miner or config; choose another --out (sink.out), or" in refused
     ledger.count(reader(fingerprint="g", status=SourceStatus.RUNNING, counted=counts(5)))
     assert ledger.tally("gate").read == 0
     assert ledger.open(reader("b")).refused == ""

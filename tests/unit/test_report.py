@@ -1,4 +1,4 @@
-"""What a report says of a run's speed."""
+"""What a report says of a run's speed, and of what the cloud is worth."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import pytest
 from rich.console import Console
 
 from pipeline.app.places import Places
-from pipeline.app.report import Report, Run
+from pipeline.app.report import Report, Run, _gain_lines
 from pipeline.config import validated
+from pipeline.gain import Found
+from stages.gain import gain_of
 from tests.unit.test_export import run
 
 
@@ -28,3 +30,20 @@ def test_the_speed_is_that_of_this_run(tmp_path: Path, span_s: float, admitted: 
     said = StringIO()
     Report.read(places, Run(span_s, admitted, {}, {}, {}), {}).show(Console(file=said, width=200))
     assert says in said.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("audited", [0, 1, 19])
+def test_of_a_few_audited_frames_no_share_is_told_but_how_to_get_more(audited: int) -> None:
+    (line,) = _gain_lines("gate", gain_of(Found(21, 21, 20, 21), Found(104, audited, 0, 0)))
+    assert line == (
+        f"gain      gate: too early to tell: the cloud has seen {audited} of 104 easy frames (audited), and 20 are "
+        "needed; run for longer, or raise audit.share"
+    )
+
+
+@pytest.mark.parametrize("easy", [Found(104, 20, 0, 2), Found(8, 8, 0, 1), Found()])
+def test_of_enough_audited_frames_or_all_the_shares_are_told(easy: Found) -> None:
+    (line,) = _gain_lines("gate", gain_of(Found(21, 21, 20, 21), easy))
+    assert "of the frames; the cloud would correct" in line
+    assert ", and the miner sends it" in line
+    assert line.endswith(f"; {easy.answered} of {easy.frames} easy frames audited")

@@ -132,6 +132,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     [
         ("hardExampleMining:", "hardExampleMinning:", "there is no such field; did you mean 'hardExampleMining'?"),
         ('- key: "threshold_img"', '- kye: "threshold_img"', "there is no such field; did you mean 'key'?"),
+        ("kind: JointInferenceService\n", "", "document 3: kind: it is missing, but"),
         ("kind: JointInferenceService", "kind: JointInference", "document 3: kind: it is 'JointInference', but"),
         ("apiVersion: sedna.io/v1alpha1", "apiVersion: sedna.io/v1", "document 1: apiVersion: it is 'sedna.io/v1'"),
         ("spec:\n  edgeWorker:", "spec:\n  edgeWorker: [", "it is no YAML"),

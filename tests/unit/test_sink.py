@@ -408,7 +408,7 @@ def test_another_fingerprint_is_refused(bench: Bench) -> None:
     bench.send(reader(SourceStatus.OPENING))
     answers = bench.send(reader(SourceStatus.OPENING, incarnation="b", fingerprint="g"))
     (resume,) = [answer for answer in answers if isinstance(answer, Resume)]
-    assert "choose another --out, or start over with --fresh" in resume.refused
+    assert "choose another --out (sink.out), or start over with --fresh (tandem run: --anew)" in resume.refused
 
 
 def test_a_change_of_status_is_said_at_once_and_the_rest_twice_a_second(bench: Bench) -> None:

@@ -46,7 +46,8 @@ def read_objects(file: Path) -> Objects:
     try:
         documents = [found for found in yaml.safe_load_all(file.read_text(encoding="utf-8")) if found is not None]
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(file), f"it cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(str(file), f"it cannot be read ({why})") from error
     except yaml.YAMLError as error:
         raise ConfigError(str(file), f"it is no YAML: {error}") from error
     services: dict[tuple[str, str], JointInferenceService] = {}
@@ -81,10 +82,14 @@ def _object(document: object, where: str) -> Object:
         raise ConfigError(where, f"it holds {type(document).__name__}, not an object with apiVersion and kind")
     kind, version = document.get("kind"), document.get("apiVersion")
     if kind not in _KINDS:
-        raise ConfigError(f"{where}: kind", f"it is {kind!r}, but {' and '.join(_KINDS)} are known here")
+        raise ConfigError(f"{where}: kind", f"{_is(kind)}, but {' and '.join(_KINDS)} are known here")
     if version != API_VERSION:
-        raise ConfigError(f"{where}: apiVersion", f"it is {version!r}, but {API_VERSION} is known here")
+        raise ConfigError(f"{where}: apiVersion", f"{_is(version)}, but {API_VERSION} is known here")
     return parsed(Model if kind == Model.KIND else JointInferenceService, document, where)
+
+
+def _is(value: object) -> str:
+    return "it is missing" if value is None else f"it is {value!r:.60}"
 
 
 def _config_error(kind: type[Object], document: Mapping[str, Any], error: ValidationError, where: str) -> ConfigError:
