@@ -17,7 +17,9 @@ from pipeline.image import Image
 from pipeline.model import Detections, Verdict
 from stages.mining.memory import Memory, Purse
 from stages.mining.miner import View
+from stages.mining.registry import MINERS, make_miner
 from stages.mining.spend import spend
+from tests import examples
 
 NOTHING = Detections.empty()
 SHAPES = ("flat", "step", "sine", "ramp", "down", "burst")
@@ -215,3 +217,18 @@ def test_a_purse_comes_back_exactly() -> None:
     assert Memory.of(Memory(purse=purse).text()) == Memory(purse=purse)
     with pytest.raises(ValueError, match="damaged"):
         Memory.of("AAAA")
+
+
+@pytest.mark.parametrize("name", sorted(name for name, kind in MINERS.items() if not kind.needs_picture))
+@pytest.mark.parametrize("least", [0.3, 0.95])
+def test_the_miners_own_threshold_which_decides_nothing_is_not_told(name: str, least: float) -> None:
+    boxes = examples.detections(names=("helmet_on", "helmet_off"))
+    shown = View("gate", 9, 1.0, 1280, 720, boxes, boxes.at_least(least), least, picture(1000))
+    own = make_miner(name, {}).judge(shown)
+    start = Purse(0.0, 1.0, 1.0, 0.0, 0.1, 0.1, 1000.0, 9, ((1.0, 0.5, 0.5),))
+    for purse in (start, replace(start, left=1e6)):
+        _, decided = spend(purse, Budget.parse("10 kB/s"), shown, own, 0.5)
+        if own.score is not None:
+            assert "at or above" not in decided.reason
+            assert "below" not in decided.reason
+            assert "; the budget of 10 kB/s" in decided.reason
