@@ -187,7 +187,7 @@ def test_the_same_replay_gives_the_same_bytes(undisturbed: Replay, clip: Path, t
     assert again.exit_code == 0, again
     assert "outputs   report: report.json" in again.stdout
     assert again.stdout.startswith("finished before: nothing is left to do; --fresh begins anew\n")
-    assert ran.stdout[ran.stdout.index("frames  ") : ran.stdout.index("making the compare video")] in again.stdout
+    assert ran.stdout[ran.stdout.index("frames  ") : ran.stdout.index("outputs   report: first.json")] in again.stdout
     assert out.rows(times=True) == rows
     assert {path: path.stat().st_mtime_ns for name in files for path in out.folder.rglob(name)} == before
     report = json.loads((tandem.folder / "report.json").read_text())
@@ -197,8 +197,9 @@ def test_the_same_replay_gives_the_same_bytes(undisturbed: Replay, clip: Path, t
     # Another config would mix two runs.
     other = tandem("replay", clip, "--out", "again", *SETTINGS, "--every", "3")
     assert other.exit_code == 2
-    for word in ("ledger", "--out", "--fresh"):
+    for word in ("ledger", "--out", "--fresh", "every: 2 then, 3 now"):
         assert word in other.error
+    assert "join with" not in other.stdout, "nothing was started for it"
     fresh = tandem("replay", clip, "--out", "again", *SETTINGS, "--every", "12", "--no-compare", "--fresh")
     assert fresh.exit_code == 0, fresh
     assert out.seqs("all") == [1, 13, 25, 37]
