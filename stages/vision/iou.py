@@ -13,21 +13,23 @@ Overlaps = npt.NDArray[np.float64]
 
 def iou(left: Boxes, right: Boxes) -> Overlaps:
     """The IoU (N, M) of boxes (N, 4) and (M, 4) xyxy; 0 where both are empty."""
-    # By columns: numpy takes four times as long over axes of two.
-    a, b = left.astype(np.float64), right.astype(np.float64)
-    width = np.minimum(a[:, None, 2], b[:, 2]) - np.maximum(a[:, None, 0], b[:, 0])
-    height = np.minimum(a[:, None, 3], b[:, 3]) - np.maximum(a[:, None, 1], b[:, 1])
-    shared = np.maximum(width, 0) * np.maximum(height, 0)
-    total = areas(a)[:, None] + areas(b) - shared
-    parts: Overlaps = np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
-    return parts
+    # By columns, both directions at once: numpy takes four times as long over axes of two that come last.
+    a, b = (np.ascontiguousarray(boxes.T, np.float64) for boxes in (left, right))
+    sides = np.minimum(a[2:, :, None], b[2:, None]) - np.maximum(a[:2, :, None], b[:2, None])
+    shared: Overlaps = np.multiply(*np.maximum(sides, 0, out=sides))
+    total = np.add.outer(_area(a), _area(b)) - shared
+    return np.divide(shared, total, out=shared, where=total > 0)
 
 
 def areas(boxes: Boxes) -> npt.NDArray[np.float64]:
     """(N,) areas of N xyxy boxes; 0 for those that are turned inside out."""
-    sides = np.maximum(boxes[:, 2:].astype(np.float64) - boxes[:, :2], 0)
-    found: npt.NDArray[np.float64] = sides.prod(axis=1)
-    return found
+    return _area(boxes.T.astype(np.float64))
+
+
+def _area(columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    width, height = np.maximum(columns[2:] - columns[:2], 0)
+    area: npt.NDArray[np.float64] = width * height
+    return area
 
 
 def links(overlap: Overlaps, least: float) -> list[tuple[int, int]]:
