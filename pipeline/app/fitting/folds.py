@@ -25,7 +25,7 @@ def estimated_without(sample: Sample, folds: int, seed: int) -> Floats:
     for fold in range(folds):
         out = dealt == fold
         learnt = ~np.isin(sample.seqs, sample.seqs[:n][out])
-        regressor = fitted(sample.rows[learnt], sample.gains[learnt], sample.copies, seed)
+        regressor = fitted(sample.rows[learnt], sample.gains[learnt], sample.copies)
         estimates[out] = regressor.estimates(sample.rows[:n][out])
     return estimates
 

@@ -44,7 +44,7 @@ def fit(config: Config, asked: Fitting, console: Console) -> None:
         raise ConfigError("IMAGES", f"{sample.pictures} pictures are too few to fit on: take some hundreds")
     with console.status("fitting"):
         estimates = estimated_without(sample, asked.folds, config.seed)
-        regressor = fitted(sample.rows, sample.gains, sample.copies, config.seed)
+        regressor = fitted(sample.rows, sample.gains, sample.copies)
     _show(config, asked, sample, estimates, console)
     content = regressor.onnx({METADATA: _described(config, asked, sample, estimates).model_dump_json()})
     try:
