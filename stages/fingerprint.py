@@ -12,6 +12,7 @@ from typing import Final
 
 _UNSET: Final = ("unset",)
 _LONGEST: Final = 80  # of a value that is shown
+_BEGIN: Final = 20  # of a longer one; the rest is its end, where a path has the file's name
 
 
 def fingerprint_of(digest: str, settings: Mapping[str, Sequence[str]]) -> str:
@@ -57,5 +58,5 @@ def _settings(fingerprint: str) -> dict[str, list[str]]:
 
 
 def _shown(value: Sequence[str]) -> str:
-    text = value[0] if len(value[0]) <= _LONGEST else f"{value[0][:_LONGEST]}..."
+    text = value[0] if len(value[0]) <= _LONGEST else f"{value[0][:_BEGIN]}...{value[0][_BEGIN - _LONGEST :]}"
     return f"{text} (sha256 {value[1][:8]}...)" if len(value) > 1 else text
