@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -25,6 +26,9 @@ _START_TIMEOUT_S: Final = 10.0
 _STOP_TIMEOUT_S: Final = 5.0
 _SURE_AFTER_S: Final = 1.0
 _TRIES: Final = 5
+
+_PORTS: Final = range(20_000, 32_768)
+"""Linux gives higher ones to outgoing connections, which might take a port before Mosquitto has it."""
 
 LIMITS: Final = """\
 set_tcp_nodelay true
@@ -235,10 +239,9 @@ def find_mosquitto() -> str:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while not _is_free(port := random.SystemRandom().choice(_PORTS)):
+        pass
+    return port
 
 
 def _is_free(port: int) -> bool:
