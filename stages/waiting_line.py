@@ -23,7 +23,7 @@ class _OfStream:
 
     Attributes:
         turns: how many frames of it were taken, but for those that were given back. What others had while nothing of
-            it waited counts as had.
+            it waited counts as had, even if nothing of theirs waits any more.
     """
 
     turns: int = 0
@@ -80,7 +80,8 @@ class WaitingLine:
         """
         stream = self._streams.setdefault(frame.stream, _OfStream())
         if not stream:
-            stream.turns = max(stream.turns, min((other.turns for other in self._waiting()), default=stream.turns))
+            most = max(map(_turns, self._streams.values()))
+            stream.turns = max(stream.turns, min(map(_turns, self._waiting()), default=most))
         stream.live[frame] = born_s, hardness
 
     def give_back(self, frame: FrameId) -> None:

@@ -123,6 +123,18 @@ def test_who_had_nothing_to_offer_saves_up_no_turns() -> None:
     assert streams(line, 10.0, 10) in ("gy" * 5, "yg" * 5)
 
 
+def test_who_comes_when_all_others_were_just_served_is_no_further_behind_than_they() -> None:
+    """A worker that keeps up leaves the line empty; a stream that begins then must not have all of it from there on."""
+    line = WaitingLine()
+    for seq in range(1, 60):
+        line.join(frame(seq, "gate"), 0.9, 0.0)
+        assert streams(line, 0.0, 1) == "g"
+    for seq in range(101, 160):
+        line.join(frame(seq, "yard"), 0.9, 100.0)
+        line.join(frame(seq, "gate"), 0.9, 100.0)
+    assert streams(line, 100.0, 10) in ("gy" * 5, "yg" * 5)
+
+
 def test_a_frame_that_was_offered_in_vain_costs_its_stream_no_turn() -> None:
     line = WaitingLine()
     for seq in range(1, 10):
