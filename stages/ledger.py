@@ -247,7 +247,7 @@ class SqliteLedger:
 
     def commit(self) -> None:
         self._check_there()
-        changed = [account for name, account in self._accounts.items() if self._committed.get(name) is not account]
+        changed = [account for name, account in self._accounts.items() if self._committed.get(name) != account]
         for account in changed:
             self._write(sql.PUT_ACCOUNT, account)
         with translated(self.path):

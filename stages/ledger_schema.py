@@ -51,7 +51,7 @@ import numpy as np
 from pipeline.errors import ConfigError, StorageError
 from pipeline.model import BudgetState, Detections
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """The ledger's format, in SQLite's ``user_version``."""
 
 _APPLICATION_ID: Final = 0x544E444D
@@ -94,7 +94,7 @@ CREATE INDEX frames_kept ON frames (captured_ns, seq)
 CREATE VIEW tally AS SELECT stream, read, skipped, dropped, admitted, easy, cloud, expired, failed, interrupted,
     admitted - easy - cloud - expired - failed - interrupted AS pending FROM streams;
 PRAGMA application_id = 0x544E444D;
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 COMMIT;
 """
 
@@ -137,7 +137,7 @@ def prepare(path: Path, connection: sqlite3.Connection) -> None:
     """Make the tables in a new database, or check that this one is ours.
 
     Raises:
-        ConfigError: another program wrote it, or a newer Tandem.
+        ConfigError: another program wrote it, or another Tandem.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()

@@ -28,7 +28,7 @@ from pipeline.model import BudgetState, Counts, Detections, Ending, FrameId, Ver
 from stages.host_clock import Moment
 from stages.outbox import Waiting
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """The outbox's format, in SQLite's ``user_version``."""
 
 APPLICATION_ID: Final = 0x544E4F42

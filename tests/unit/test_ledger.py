@@ -363,6 +363,19 @@ def test_a_damaged_ledger_is_named_with_the_remedy(tmp_path: Path) -> None:
             SqliteLedger(path, "me")
 
 
+def test_counts_that_were_heard_before_cost_no_write(ledger: SqliteLedger) -> None:
+    ledger.open(reader())
+    ledger.count(reader(status=SourceStatus.RUNNING, counted=counts(1)))
+    ledger.commit()
+    writes = ledger._connection.total_changes
+    ledger.count(reader(status=SourceStatus.RUNNING, counted=counts(1)))
+    ledger.commit()
+    assert ledger._connection.total_changes == writes
+    ledger.count(reader(status=SourceStatus.RUNNING, counted=counts(2)))
+    ledger.commit()
+    assert ledger._connection.total_changes == writes + 1
+
+
 def test_a_truncated_ledger_is_named_with_the_remedy(ledger: SqliteLedger) -> None:
     for nth in range(1, 100):
         admit(ledger, nth)
@@ -376,7 +389,14 @@ def test_a_truncated_ledger_is_named_with_the_remedy(ledger: SqliteLedger) -> No
 
 @pytest.mark.parametrize(
     ("statement", "message"),
-    [("PRAGMA user_version = 1", "has format 1, but this Tandem knows 3"), ("CREATE TABLE t (a)", "another program")],
+    [
+        ("PRAGMA user_version = 1", "has format 1, but this Tandem knows 4"),
+        (
+            "PRAGMA user_version = 3",
+            "has format 3, but this Tandem knows 4",
+        ),  # without duplicates, budgets and memories
+        ("CREATE TABLE t (a)", "another program"),
+    ],
 )
 def test_a_ledger_of_another_kind_is_refused(tmp_path: Path, statement: str, message: str) -> None:
     path = tmp_path / "ledger.sqlite"

@@ -267,7 +267,11 @@ def test_a_file_that_is_damaged_later_is_refused_when_it_is_read(reopen: Reopen,
 
 @pytest.mark.parametrize(
     ("statement", "words"),
-    [("PRAGMA user_version = 9", "is no outbox of format 2"), ("PRAGMA application_id = 9", "is no outbox")],
+    [
+        ("PRAGMA user_version = 9", "is no outbox of format 3"),
+        ("PRAGMA user_version = 2", "is no outbox of format 3"),  # its verdicts know no budget
+        ("PRAGMA application_id = 9", "is no outbox"),
+    ],
 )
 def test_another_format_is_refused(reopen: Reopen, folder: Path, statement: str, words: str) -> None:
     reopen().close()
