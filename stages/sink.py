@@ -259,6 +259,8 @@ class Sink:
     def _hear_miner(self, progress: MinerProgress, now_s: float) -> list[Message]:
         """Say what is remembered. While the disk takes nothing there is no answer, and the miner asks again."""
         answers = self._commit(now_s)
+        if self._held:
+            return answers
         try:
             judged = self._ledger.recalled(progress.stream)
         except StorageError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Final, Generic, Literal, Self, TypeVar
 
@@ -61,13 +62,13 @@ class Payload(Fields, Generic[M]):
     )
 
     @classmethod
+    @abstractmethod
     def of(cls, message: M, now_s: float) -> Self:
         """The payload of a message; ``now_s`` is this process's monotonic clock."""
-        raise NotImplementedError
 
+    @abstractmethod
     def message(self, now_s: float) -> M:
         """The message of a payload, its age counted back from ``now_s``."""
-        raise NotImplementedError
 
 
 class PackedDetections(Fields):

@@ -15,6 +15,7 @@ from pipeline.image import Image
 from pipeline.messages import (
     Drain,
     Message,
+    MinerProgress,
     NotStored,
     ReaderProgress,
     Recalled,
@@ -474,6 +475,19 @@ def test_counts_of_the_reader_are_on_disk_when_its_status_changes(bench: Bench, 
     bench.ledger.close()
     bench.ledger = FragileLedger(tmp_path / "ledger.sqlite", "a test")
     assert bench.ledger.tally("gate").read == 7
+
+
+def test_a_miner_waits_for_what_the_disk_does_not_take(bench: Bench) -> None:
+    """It would judge the next frame as if those that wait had never been."""
+    asks = MinerProgress("gate", "m", asks=True)
+    bench.send_alone(store(1))
+    bench.ledger.broken = True
+    bench.send_alone(store(2))
+    assert Recalled not in map(type, bench.send(asks))
+    bench.ledger.broken = False
+    bench.later(1.0)
+    (recalled,) = [answer for answer in bench.send(asks) if isinstance(answer, Recalled)]
+    assert [seq for seq, _ in recalled.judged] == [1, 2]
 
 
 def test_what_is_too_much_for_a_miner_is_sent_without_its_older_half(bench: Bench) -> None:
