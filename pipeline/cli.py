@@ -247,7 +247,7 @@ def run(
         bool,
         typer.Option(
             "--anew",
-            help="Where the outputs were made with another config, set them aside instead of refusing to go on.",
+            help="Set outputs of another config, or another Tandem's, aside instead of refusing to go on.",
         ),
     ] = False,
     config: ConfigFile = None,

@@ -28,7 +28,7 @@ from stages.ledger_schema import (
     prepare,
     translated,
 )
-from stages.lock import OwnerLock
+from stages.lock import OwnerLock, lock_of
 from stages.retention import Old
 from stages.sink_stores import Kept, Written
 from stages.whole_files import storage_error
@@ -58,7 +58,7 @@ class SqliteLedger:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(str(path.parent), f"cannot be made: {error}; choose another --out (sink.out)") from error
-        self._lock = OwnerLock(path.with_name(path.name + ".lock"), path, owner)
+        self._lock = OwnerLock(lock_of(path), path, owner)
         try:
             self._connection = connect(path, "ledger", prepare)
             self._opened = path.stat()

@@ -98,6 +98,11 @@ PRAGMA user_version = 4;
 COMMIT;
 """
 
+
+class OtherFormatError(ConfigError):
+    """Another Tandem wrote the ledger."""
+
+
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PASSING: Final = frozenset(
     {
@@ -151,14 +156,15 @@ def check_format(path: Path, connection: sqlite3.Connection) -> None:
     """Check that a database is a ledger as this Tandem writes it.
 
     Raises:
-        ConfigError: another program wrote it, or another Tandem.
+        OtherFormatError: another Tandem wrote it.
+        ConfigError: another program did.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != _APPLICATION_ID:
         raise ConfigError(str(path), "is the database of another program; choose another --out (sink.out)")
     if version != FORMAT:
-        raise ConfigError(
+        raise OtherFormatError(
             str(path),
             f"has format {version}, but this Tandem knows {FORMAT}: use the Tandem that wrote it, "
             "choose another --out (sink.out), or start with --fresh",

@@ -64,6 +64,11 @@ class OwnerLock:
         self.close()
 
 
+def lock_of(ledger: Path) -> Path:
+    """The lock file of a ledger."""
+    return ledger.with_name(ledger.name + ".lock")
+
+
 def _locked(path: Path) -> int:
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

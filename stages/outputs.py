@@ -17,7 +17,7 @@ from pipeline.messages import Result
 from pipeline.model import Detections, Ending, FrameId
 from stages.explanation import explanation
 from stages.folders import PART, Folders
-from stages.lock import OwnerLock
+from stages.lock import OwnerLock, lock_of
 from stages.sink_stores import Written
 from stages.vision.draw_jpeg import draw_jpeg, redraw_jpeg
 from stages.whole_files import FolderGoneError, publish, storage_error
@@ -233,8 +233,7 @@ def remove_outputs(folders: Iterable[OutputFolders], ledger: Path, others: Itera
     Raises:
         ConfigError: a process is using the ledger, or a file cannot be removed.
     """
-    lock = ledger.with_name(ledger.name + ".lock")
-    with OwnerLock(lock, ledger, "tandem --fresh") if ledger.parent.is_dir() else contextlib.nullcontext():
+    with OwnerLock(lock_of(ledger), ledger, "tandem --fresh") if ledger.parent.is_dir() else contextlib.nullcontext():
         _remove_ours(folders, (*(ledger.with_name(ledger.name + end) for end in ("", "-wal", "-shm")), *others))
 
 

@@ -23,7 +23,7 @@ from stages.outbox import Changes, Waiting
 from stages.whole_files import FULL, make_folder, publish, storage_error
 
 _NAME: Final = "outbox.sqlite"
-_LOCK: Final = f"{_NAME}.lock"
+LOCK: Final = f"{_NAME}.lock"
 _FILES: Final = frozenset({_NAME, f"{_NAME}-wal", f"{_NAME}-shm"})
 _PICTURE: Final = re.compile(r"\.?[a-z0-9-]+\.[1-9]\d*\.jpeg(?:\.part)?")
 
@@ -59,7 +59,7 @@ class SqliteOutbox:
             if error.errno in FULL:
                 raise storage_error(folder, error) from error
             raise ConfigError(str(folder), f"cannot be made: {error}; choose another --out (sink.out)") from error
-        self._lock = OwnerLock(folder / _LOCK, folder, owner)
+        self._lock = OwnerLock(folder / LOCK, folder, owner)
         with contextlib.ExitStack() as failing:
             failing.callback(self._lock.close)
             self._connection = connect(self._path, "outbox", rows.prepare)
@@ -177,7 +177,7 @@ def remove_outbox(folder: Path) -> None:
     """
     if not folder.is_dir():
         return
-    with OwnerLock(folder / _LOCK, folder, "tandem --fresh"):
+    with OwnerLock(folder / LOCK, folder, "tandem --fresh"):
         ours = [path for path in folder.iterdir() if path.name in _FILES or _PICTURE.fullmatch(path.name)]
         for path in ours:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -13,12 +14,15 @@ from pipeline.app.places import Places
 from pipeline.config import Config
 from pipeline.errors import ConfigError
 from stages.ledger_report import read_fingerprints
+from stages.ledger_schema import OtherFormatError
+from stages.lock import OwnerLock, lock_of
+from stages.sqlite_outbox import LOCK
 
 log = structlog.get_logger()
 
 
 def begin_anew(config: Config, now: datetime) -> None:
-    """Set all outputs aside, if those of one stream were made from another source, model, miner or config.
+    """Set all outputs aside, if those of one stream were made with another config, or all by another Tandem.
 
     They are renamed with the time behind their names, and stay where they are. A stream whose source is not there yet
     is not looked at.
@@ -28,17 +32,37 @@ def begin_anew(config: Config, now: datetime) -> None:
         now: in UTC.
 
     Raises:
-        ConfigError: the ledger is damaged, or something cannot be renamed.
+        ConfigError: the ledger is damaged, a process is using what is to be set aside, or it cannot be renamed.
         StorageError: the ledger cannot be read now.
     """
     places = Places.of(config)
     if not places.ledger.exists():
         return
-    changed = [stream for stream, _, _ in differing(config, read_fingerprints(places.ledger))]
+    changed, reason = _changed(config, places.ledger)
     if changed:
         aside = f".before-{now:%Y%m%dT%H%M%SZ}"
-        renamed = [_renamed(path, target) for path, target in _outputs(places, aside) if path.exists()]
-        log.warning("begins_anew", streams=changed, reason="they were made with another config", set_aside=renamed)
+        with _alone(places):
+            renamed = [_renamed(path, target) for path, target in _outputs(places, aside) if path.exists()]
+        log.warning("begins_anew", streams=changed, reason=reason, set_aside=renamed)
+
+
+def _changed(config: Config, ledger: Path) -> tuple[list[str], str]:
+    """The streams that cannot go on, and why."""
+    try:
+        before = read_fingerprints(ledger)
+    except OtherFormatError as error:
+        return list(config.streams), str(error)
+    return [stream for stream, _, _ in differing(config, before)], "they were made with another config"
+
+
+@contextlib.contextmanager
+def _alone(places: Places) -> Iterator[None]:
+    """While nobody writes the ledger or the outbox: what is renamed under its owner's hands is lost to it."""
+    with contextlib.ExitStack() as locks:
+        locks.enter_context(OwnerLock(lock_of(places.ledger), places.ledger, "tandem run --anew"))
+        if places.outbox.is_dir():
+            locks.enter_context(OwnerLock(places.outbox / LOCK, places.outbox, "tandem run --anew"))
+        yield
 
 
 def _outputs(places: Places, aside: str) -> Iterator[tuple[Path, Path]]:
