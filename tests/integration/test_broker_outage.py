@@ -161,7 +161,9 @@ def test_an_inference_that_holds_thread_and_interpreter_does_not_starve_the_keep
         hog.join(PATIENCE_S)
         assert link.connected
         assert told.events.empty()
-        assert "exceeded timeout" not in broker.log_file.read_text()
+        log = broker.log_file.read_text()
+        assert "as edge (p5, c1, k5)" in log, "the keepalive is 5 s"
+        assert "exceeded timeout" not in log
         assert runner.drain(60.0)
 
 

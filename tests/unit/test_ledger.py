@@ -642,3 +642,26 @@ def test_what_is_remembered_is_found_without_looking_through_all_frames(ledger: 
     looks = [row[3] for row in plan if " frames " in row[3]]
     assert len(looks) == 2
     assert all("(stream=? AND seq=?)" in look or "frames_open" in look for look in looks), looks
+
+
+def test_a_miner_gets_its_verdict_back_as_it_was(ledger: SqliteLedger) -> None:
+    budget = BudgetState("2 kB/s", "bytes", 500.0, 3000.0, 250.0)
+    verdict = Verdict(False, "IBT", 0.25, 0.5, "because", True, 3, budget, "what was seen")
+    ledger.add(replace(result(5), verdict=verdict), counts(5, every=1), Written())
+    assert ledger.recalled("gate") == [(5, verdict)]
+
+
+def test_a_frame_that_was_overtaken_hides_no_later_one(ledger: SqliteLedger) -> None:
+    for seq in (7, 5):
+        ledger.add(result(seq), counts(seq, every=1), Written(("all",), 4096))
+    assert [seq for seq in range(1, 10) if ledger.kept(FrameId("gate", seq))] == [5, 7]
+
+
+def test_what_was_undone_is_not_known_and_can_be_added_again(ledger: SqliteLedger) -> None:
+    ledger.add(result(1), counts(1, every=1), Written(("all",), 4096))
+    ledger.commit()
+    ledger.add(result(2), counts(2, every=1), Written(("all",), 4096))
+    ledger.rollback()
+    assert [seq for seq in (1, 2) if ledger.kept(FrameId("gate", seq))] == [1]
+    ledger.add(result(2), counts(2, every=1), Written(("all",), 4096))
+    assert [seq for seq in (1, 2) if ledger.kept(FrameId("gate", seq))] == [1, 2]
