@@ -42,8 +42,6 @@ class UncertaintyBand(Miner):
         # what is no number is outside of nothing
         inside = int((~((scores < np.float32(self.low)) | (scores > np.float32(self.high)))).sum())
         hard = inside >= self.least_boxes
-        reason = (
-            f"{inside} boxes score {self.low:g} to {self.high:g}, "
-            f"{'as many as' if hard else 'fewer than'} the {self.least_boxes} that make a frame hard"
-        )
-        return self.verdict(hard=hard, score=inside, threshold=self.least_boxes, reason=reason)
+        found = f"{inside} boxes score {self.low:g} to {self.high:g}"
+        against = f", {'as many as' if hard else 'fewer than'} the {self.least_boxes} that make a frame hard"
+        return self.verdict(hard=hard, score=inside, threshold=self.least_boxes, found=found, against=against)

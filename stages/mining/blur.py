@@ -36,9 +36,9 @@ class Blur(Miner):
     def judge(self, view: View) -> Verdict:
         """Score: sharpness / (sharpness + variance), so that 1 is no contrast at all; threshold: a half."""
         variance = laplacian_variance(view.picture.pixels)
-        reason = f"the Laplacian has a variance of {variance:.1f}"
+        found = f"the Laplacian has a variance of {variance:.1f}"
         score = self.sharpness / (self.sharpness + variance)
-        return self.verdict(hard=variance <= self.sharpness, score=score, threshold=0.5, reason=reason)
+        return self.verdict(hard=variance <= self.sharpness, score=score, threshold=0.5, found=found)
 
 
 def laplacian_variance(pixels: Pixels) -> float:

@@ -34,8 +34,13 @@ class Random(Miner):
         """Score: 1 - draw; threshold: 1 - ``random_ratio``."""
         draw = uniform(self.seed, view.stream, view.seq)
         hard = draw < self.random_ratio
-        reason = f"the draw {draw:.2f} is {'below' if hard else 'at or above'} {self.random_ratio:g}"
-        return self.verdict(hard=hard, score=1 - draw, threshold=1 - self.random_ratio, reason=reason)
+        return self.verdict(
+            hard=hard,
+            score=1 - draw,
+            threshold=1 - self.random_ratio,
+            found=f"the draw {draw:.2f}",
+            against=f" is {'below' if hard else 'at or above'} {self.random_ratio:g}",
+        )
 
 
 def uniform(seed: int, stream: str, seq: int, purpose: bytes = b"") -> float:

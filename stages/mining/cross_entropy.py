@@ -36,8 +36,13 @@ class CrossEntropy(BoxMiner):
         confidence = 1 - _normal_entropy(view.detections.scores.tolist())
         limit = self.threshold_cross_entropy
         hard = not (np.float32(confidence) >= np.float32(limit))
-        reason = f"the confidence by cross entropy {confidence:.2f} is {'below' if hard else 'at or above'} {limit:g}"
-        return self.verdict(hard=hard, score=1 - confidence, threshold=1 - limit, reason=reason)
+        return self.verdict(
+            hard=hard,
+            score=1 - confidence,
+            threshold=1 - limit,
+            found=f"the confidence by cross entropy {confidence:.2f}",
+            against=f" is {'below' if hard else 'at or above'} {limit:g}",
+        )
 
 
 def _normal_entropy(scores: list[float]) -> float:

@@ -44,8 +44,6 @@ class DifficultCase(Miner):
         demanding = max(n / self.many, self.small / max(part, 1e-6))
         score = min(float(n - sure), demanding)
         hard = score >= 1
-        reason = (
-            f"{n} boxes score {self.low:g} or more and {sure} of them {self.high:g}; the smallest covers {part:.2%}: "
-            f"{'a difficult case' if hard else 'none'} ({self.many} are many, {self.small:.2%} is small)"
-        )
-        return self.verdict(hard=hard, score=score, threshold=1, reason=reason)
+        found = f"{n} boxes score {self.low:g} or more and {sure} of them {self.high:g}; the smallest covers {part:.2%}"
+        against = f": {'a difficult case' if hard else 'none'} ({self.many} are many, {self.small:.2%} is small)"
+        return self.verdict(hard=hard, score=score, threshold=1, found=found, against=against)

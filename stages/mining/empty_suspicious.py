@@ -27,8 +27,8 @@ class EmptySuspicious(Miner):
         reported = len(view.detections)
         score = 0.0 if reported else view.candidates.best
         hard = not reported and bool(np.float32(score) >= np.float32(self.threshold))
-        seen = (
+        found = (
             f"{reported} boxes were reported" if reported else f"nothing was reported; the best raw score {score:.2f}"
         )
-        side = "" if reported else f" is {'at or above' if hard else 'below'} {self.threshold:g}"
-        return self.verdict(hard=hard, score=score, threshold=self.threshold, reason=seen + side)
+        against = "" if reported else f" is {'at or above' if hard else 'below'} {self.threshold:g}"
+        return self.verdict(hard=hard, score=score, threshold=self.threshold, found=found, against=against)

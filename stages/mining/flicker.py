@@ -48,7 +48,7 @@ class Flicker(Miner):
         """
         boxes, labels = view.detections.boxes[:MOST_BOXES], view.detections.labels[:MOST_BOXES]
         if seen is None or not 0 <= view.media_s - seen.media_s <= self.gap_s:
-            verdict = self.verdict(hard=False, score=0, threshold=self.events, reason="there is no frame just before")
+            verdict = self.verdict(hard=False, score=0, threshold=self.events, found="there is no frame just before")
             return Seen(view.seq, view.media_s, boxes, labels, np.zeros(len(boxes), np.bool_), first=True), verdict
         old, new = np.array(links(iou(seen.boxes, boxes), self.link_iou), np.intp).reshape(-1, 2).T
         linked = np.zeros(len(boxes), np.bool_)
@@ -59,8 +59,8 @@ class Flicker(Miner):
         blinked = 0 if seen.first else int((gone & ~seen.linked).sum())
         vanished = int(gone.sum()) - blinked
         count = flipped + vanished + blinked
-        reason = f"{vanished} boxes vanished, {blinked} showed for one frame, {flipped} changed class"
-        verdict = self.verdict(hard=count >= self.events, score=count, threshold=self.events, reason=reason)
+        words = f"{vanished} boxes vanished, {blinked} showed for one frame, {flipped} changed class"
+        verdict = self.verdict(hard=count >= self.events, score=count, threshold=self.events, found=words)
         return Seen(view.seq, view.media_s, boxes, labels, linked, first=False), verdict
 
     def _inside(self, seen: Seen, view: View) -> np.typing.NDArray[np.bool_]:

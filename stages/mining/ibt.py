@@ -35,8 +35,6 @@ class IBT(BoxMiner):
         low, n = int((~(view.detections.scores > np.float32(self.threshold_box))).sum()), len(view.detections)
         part, enough = round(low / n, 9), round(1 - self.threshold_img, 9)
         hard = part >= enough
-        reason = (
-            f"{low} of {n} boxes score {self.threshold_box:g} or less: {part:.2f} is "
-            f"{'at or above' if hard else 'below'} {enough:g}"
-        )
-        return self.verdict(hard=hard, score=part, threshold=enough, reason=reason)
+        found = f"{low} of {n} boxes score {self.threshold_box:g} or less: {part:.2f}"
+        against = f" is {'at or above' if hard else 'below'} {enough:g}"
+        return self.verdict(hard=hard, score=part, threshold=enough, found=found, against=against)

@@ -68,8 +68,6 @@ class Learned(Miner):
         gain = float(self._session.run({INPUT: row[None]})[0].item())
         score = self._fitted.rank(gain)
         hard = score >= self.threshold
-        reason = (
-            f"the big model is expected to gain more than on {score:.0%} of the pictures of {self.path.name}, "
-            f"{'at or above' if hard else 'below'} {self.threshold:.0%}"
-        )
-        return self.verdict(hard=hard, score=score, threshold=self.threshold, reason=reason)
+        found = f"the big model is expected to gain more than on {score:.0%} of the pictures of {self.path.name}"
+        against = f", {'at or above' if hard else 'below'} {self.threshold:.0%}"
+        return self.verdict(hard=hard, score=score, threshold=self.threshold, found=found, against=against)

@@ -73,6 +73,17 @@ class View:
         return self.image
 
 
+@dataclass(frozen=True, slots=True)
+class Judged(Verdict):
+    """What a miner alone says of a frame.
+
+    Attributes:
+        found: the part of ``reason`` without the miner's own threshold, in whose place a budget sets another.
+    """
+
+    found: str = ""
+
+
 class Miner(BaseModel):
     """A hard example miner. Its fields are its parameters; they may come as strings, as Sedna hands them on.
 
@@ -104,13 +115,21 @@ class Miner(BaseModel):
         """
         return {"threshold": score} if "threshold" in type(self).model_fields else None
 
-    def verdict(self, *, hard: bool, score: float, threshold: float, reason: str) -> Verdict:
+    def verdict(self, *, hard: bool, score: float, threshold: float, found: str, against: str = "") -> Judged:
         """A verdict whose numbers say the same as its decision: hard exactly if score >= threshold.
 
         Where a formula says "more than", or its terms are rounded, a score may lie on the border or a hair across
         it; it is then moved to its side of it.
+
+        Args:
+            hard: the decision.
+            score: what was measured; higher is harder.
+            threshold: the score from which on a frame is hard.
+            found: what was measured, in words.
+            against: how it stands to the miner's own threshold, to be read on; a budget sets another in its place.
         """
         score, threshold = round(score, _DIGITS), round(threshold, _DIGITS)
         if hard != (score >= threshold):
             score = threshold if hard else math.nextafter(threshold, -math.inf)
-        return Verdict(hard=hard, miner=self.name, score=score, threshold=threshold, reason=reason)
+        reason = found + against
+        return Judged(hard=hard, miner=self.name, score=score, threshold=threshold, reason=reason, found=found)

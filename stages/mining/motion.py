@@ -39,8 +39,8 @@ class Motion(Miner):
         now = Shown(view.media_s, view.grey)
         compared = shown is not None and 0 <= view.media_s - shown.media_s <= self.gap_s
         if shown is None or not compared or shown.grey.shape != view.grey.shape:
-            reason = "there is no frame just before"
-            return now, self.verdict(hard=False, score=0, threshold=self.difference, reason=reason)
+            found = "there is no frame just before"
+            return now, self.verdict(hard=False, score=0, threshold=self.difference, found=found)
         most = largest_difference(shown.grey, view.grey)
-        reason = f"the block that changed most has changed by {most:.1f}"
-        return now, self.verdict(hard=most >= self.difference, score=most, threshold=self.difference, reason=reason)
+        found = f"the block that changed most has changed by {most:.1f}"
+        return now, self.verdict(hard=most >= self.difference, score=most, threshold=self.difference, found=found)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 from typing import Final
 
 from pipeline.budget import Budget
 from pipeline.model import BudgetState, Verdict
 from stages.mining.memory import Purse
-from stages.mining.miner import View
+from stages.mining.miner import Judged, View
 
 BURST_S: Final = 20.0
 """The bucket holds the income of so long: in 10 minutes at most a thirtieth is spent beyond the budget."""
@@ -28,7 +27,6 @@ WINDOW_S: Final = 300.0
 LEAST_SAMPLES: Final = 32
 """So many are kept however old they are."""
 
-_AGAINST: Final = re.compile(r"(,| is) (at or above|below) .*", re.DOTALL)
 _FORGETS: Final = 0.05
 _BYTES_A_PIXEL: Final = 0.15
 """A JPEG of quality 85 before one has been seen."""
@@ -74,7 +72,7 @@ def spend(purse: Purse | None, budget: Budget, view: View, verdict: Verdict, dra
     if cost > now.left and now.left < _most(now, budget) - 1e-9:
         return after, replace(_refused(budget, verdict, score, least, wanted=True), budget=state)
     threshold = min(score, least[0])
-    reason = f"{_seen(verdict)}; the budget of {budget} reaches down to {threshold:.3g} now"
+    reason = f"{_found(verdict)}; the budget of {budget} reaches down to {threshold:.3g} now"
     sent = replace(verdict, hard=True, score=score, threshold=threshold, reason=reason, budget=state)
     return replace(after, left=now.left - cost), sent
 
@@ -157,15 +155,15 @@ def _least(purse: Purse, budget: Budget) -> Rank:
     )
 
 
-def _seen(verdict: Verdict) -> str:
-    """What the miner measured, without its own threshold, which decides nothing where there is a budget."""
-    return _AGAINST.sub("", verdict.reason)
+def _found(verdict: Verdict) -> str:
+    """What the miner measured, without its own threshold, which decides nothing here."""
+    return verdict.found if isinstance(verdict, Judged) else verdict.reason
 
 
 def _refused(budget: Budget, verdict: Verdict, score: float, least: Rank, *, wanted: bool) -> Verdict:
     threshold = max(least[0], math.nextafter(score, math.inf))
     why = "has nothing left for it" if wanted else f"goes to frames of {threshold:.3g} or more now"
-    reason = f"{_seen(verdict)}; the budget of {budget} {why}"
+    reason = f"{_found(verdict)}; the budget of {budget} {why}"
     return replace(verdict, hard=False, score=score, threshold=threshold, reason=reason)
 
 

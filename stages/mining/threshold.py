@@ -30,5 +30,10 @@ class Threshold(BoxMiner):
         # fsum: the same mean in whatever order the boxes come
         mean = math.fsum(view.detections.scores.tolist()) / len(view.detections)
         hard = not (np.float32(mean) >= np.float32(self.threshold))
-        reason = f"the mean score {mean:.2f} is {'below' if hard else 'at or above'} {self.threshold:g}"
-        return self.verdict(hard=hard, score=1 - mean, threshold=1 - self.threshold, reason=reason)
+        return self.verdict(
+            hard=hard,
+            score=1 - mean,
+            threshold=1 - self.threshold,
+            found=f"the mean score {mean:.2f}",
+            against=f" is {'below' if hard else 'at or above'} {self.threshold:g}",
+        )

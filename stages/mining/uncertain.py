@@ -65,11 +65,9 @@ class UncertainBoxes(Miner):
         score = together(each, self.aggregate, self.top)
         hard = not (score < self.threshold)
         how = {"sum": "in all", "max": "at most", "mean": "on average", "top": f"on average of the first {self.top}"}
-        reason = (
-            f"the {self.what} of {len(kept)} boxes is {score:.2f} {how[self.aggregate]}, "
-            f"{'at or above' if hard else 'below'} {self.threshold:g}"
-        )
-        return self.verdict(hard=hard, score=score, threshold=self.threshold, reason=reason)
+        found = f"the {self.what} of {len(kept)} boxes is {score:.2f} {how[self.aggregate]}"
+        against = f", {'at or above' if hard else 'below'} {self.threshold:g}"
+        return self.verdict(hard=hard, score=score, threshold=self.threshold, found=found, against=against)
 
 
 def best_of(candidates: Detections, least: float) -> npt.NDArray[np.intp]:

@@ -48,6 +48,6 @@ class BoxMiner(Miner):
             reason = f"{seen} is {self.empty_high:g} or more (empty=suspicious)"
             return Verdict(hard=False, miner=self.name, score=None, threshold=None, reason=reason)
         hard = bool(np.float32(best) >= np.float32(self.empty_low))
-        below = f"the {self.empty_low:g} from which on that is suspicious"
-        reason = f"{seen} is {'at or above' if hard else 'below'} {below} (empty=suspicious)"
-        return self.verdict(hard=hard, score=best, threshold=self.empty_low, reason=reason)
+        limit = f"the {self.empty_low:g} from which on that is suspicious"
+        against = f" is {'at or above' if hard else 'below'} {limit} (empty=suspicious)"
+        return self.verdict(hard=hard, score=best, threshold=self.empty_low, found=seen, against=against)
