@@ -83,7 +83,7 @@ def _length(config: Config, stream: str) -> int | None:
         raise ConfigError(field, str(error)) from error
 
 
-def check_report(path: Path, needed: Iterable[Path] = (), *, option: str = "--report") -> None:
+def check_writable(path: Path, needed: Iterable[Path] = (), *, option: str = "--report") -> None:
     """See now that what ``option`` names can be written at the end, and is none of the files ``needed`` besides.
 
     Raises:
@@ -103,7 +103,7 @@ def _unwritable(path: Path, needed: Iterable[Path]) -> str:
     if path.is_dir():
         return "it is a folder"
     if any(path.exists() and file.exists() and path.samefile(file) for file in needed):
-        return "the replay needs this file"
+        return "this command needs the file"
     if path.exists():
         if path.is_file():
             path.open("ab").close()

@@ -14,7 +14,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from broker.mqtt import MqttLink
-from pipeline.app.beforehand import check_report, checked
+from pipeline.app.beforehand import check_writable, checked
 from pipeline.app.drill_compare import differences
 from pipeline.app.drill_moves import Moves
 from pipeline.app.drill_turns import Turns, Victim
@@ -74,7 +74,7 @@ def drill(config: Config, drill: Drill, console: Console) -> int:
     lengths = checked(config)
     _refuse_cameras(config)
     if drill.report:
-        check_report(drill.report)
+        check_writable(drill.report)
     configs = {name: apart(config, name) for name in (_UNDISTURBED, _DRILLED)}
     for each in configs.values():
         remove_earlier(each)

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from broker.mosquitto import PrivateMosquitto
-from pipeline.app.beforehand import check_goes_on, check_report, checked, needed
+from pipeline.app.beforehand import check_goes_on, check_writable, checked, needed
 from pipeline.app.finished import Finished
 from pipeline.app.interrupts import INTERRUPTED, Interrupts
 from pipeline.app.outcome import make_compare_videos, say_what_became
@@ -40,7 +40,7 @@ def replay(config: Config, options: Options, console: Console) -> int:
     """
     lengths = checked(config)
     if options.report:
-        check_report(options.report, needed(config, Places.of(config)))
+        check_writable(options.report, needed(config, Places.of(config)))
     if options.fresh:
         remove_earlier(config)
     places = Places.of(config)

@@ -83,7 +83,7 @@ CALLS: Final[Mapping[str, Wrong]] = {
     "a file where outputs go": Wrong(("--out", "text.mp4"), ("--out", "text.mp4", "name another folder")),
     "a file where pictures go": Wrong(("--out", "taken"), ("taken/all", "cannot be written", "choose another folder")),
     "a report in place of a video": Wrong(
-        ("good.mp4", "--report", "good.mp4"), ("--report: good.mp4 cannot be written", "the replay needs this file")
+        ("good.mp4", "--report", "good.mp4"), ("--report: good.mp4 cannot be written", "this command needs the file")
     ),
     "a report where nothing can be written": Wrong(
         ("--report", "/proc/tandem.json"), ("--report: /proc/tandem.json cannot be written", "name another file")

@@ -27,6 +27,7 @@ from pipeline.app.fitting.worth import gains
 from pipeline.config import Config
 from pipeline.errors import ConfigError
 from pipeline.image import Image
+from stages.models import SHIPPED
 from tests.conftest import ROOT
 
 AS_IT_IS = Change(flipped=False, zoom=1.0, x=0.0, y=0.0, gamma=1.0, brightness=1.0, quality=95)
@@ -189,7 +190,14 @@ def test_quantiles_rise_even_where_estimates_are_equal(estimates: list[float]) -
 # The command
 
 
-@pytest.mark.parametrize(("out", "wrong"), [("m.txt", "does not end in .onnx"), ("gone/m.onnx", "there is no folder")])
+@pytest.mark.parametrize(
+    ("out", "wrong"),
+    [
+        ("m.txt", "does not end in .onnx"),
+        ("1.jpg/m.onnx", "--out: .* cannot be written"),
+        (str(SHIPPED["little"]), "this command needs the file"),
+    ],
+)
 def test_a_file_that_cannot_be_is_told_before_anybody_looks(tmp_path: Path, out: str, wrong: str) -> None:
     cv2.imwrite(str(tmp_path / "1.jpg"), with_a_spot(3, 3).pixels)
     asked = Fitting(picture_set(str(tmp_path), None, 1, 85), None, 0, 5, tmp_path / "cache", tmp_path / out)

@@ -10,7 +10,7 @@ from typing import Final
 
 from rich.console import Console
 
-from pipeline.app.beforehand import check_report
+from pipeline.app.beforehand import check_writable
 from pipeline.app.evaluate.boxes import Boxes, boxes_of, class_names
 from pipeline.app.evaluate.change import changed
 from pipeline.app.evaluate.findings import BYTES_RATIO, Ends, Findings, found
@@ -70,7 +70,7 @@ def evaluate(config: Config, asked: Evaluation, console: Console) -> None:
     miners = miners_of(config)
     for path, option in ((asked.report, "--report"), (asked.html, "--html")):
         if path:
-            check_report(path, option=option)
+            check_writable(path, option=option)
     edge, cloud, truth = looked(config, asked, console)
     with console.status("replaying the miners"):
         findings = measured(config, asked, edge=edge, cloud=cloud, truth=truth, miners=miners)

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from rich.console import Console
 
-from pipeline.app.beforehand import check_report
+from pipeline.app.beforehand import check_writable
 from pipeline.app.evaluate.afford import Affordable, affordable
 from pipeline.app.evaluate.choice import Choice, candidates, chosen
 from pipeline.app.evaluate.curves import curves
@@ -74,7 +74,7 @@ def _check(asked: Tuning, config: Config) -> None:
     for name in asked.miners:
         if make_miner(name, {}).needs_picture:
             raise ConfigError("--miners", f"{name} looks at pictures, which are not kept for this: name others")
-    check_report(asked.output, option="--output")
+    check_writable(asked.output, option="--output")
     if asked.output.exists() and not asked.output.read_text(errors="replace").startswith(WRITTEN):
         raise ConfigError("--output", f"{asked.output} is there, and tandem tune did not write it: name another file")
 

@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.app.beforehand import check_writable
 from pipeline.app.evaluate.replay import Figure, bench, hardness
 from pipeline.app.fitting.folds import RATIOS, estimated_without, figures, quantiles
 from pipeline.app.fitting.learner import Floats, fitted
@@ -38,7 +39,7 @@ def fit(config: Config, asked: Fitting, console: Console) -> None:
     Raises:
         ConfigError: the call, the labels or a model is wrong, or the file cannot be written.
     """
-    _check_out(asked.out)
+    _check_out(asked.out, config)
     sample = sample_of(config, asked, console)
     if sample.pictures < max(_LEAST_PICTURES, asked.folds):
         raise ConfigError("IMAGES", f"{sample.pictures} pictures are too few to fit on: take some hundreds")
@@ -54,11 +55,10 @@ def fit(config: Config, asked: Fitting, console: Console) -> None:
     console.print(f"wrote {asked.out} ({len(content) / 2**20:.2f} MiB)", highlight=False)
 
 
-def _check_out(out: Path) -> None:
+def _check_out(out: Path, config: Config) -> None:
     if out.suffix != ".onnx":
         raise ConfigError("--out", f"{out} does not end in .onnx; call it e.g. {out.with_suffix('.onnx').name}")
-    if not out.parent.is_dir():
-        raise ConfigError("--out", f"there is no folder {out.parent}: make it first")
+    check_writable(out, (model_path(model.model) for model in (config.detector, config.cloud)), option="--out")
 
 
 def _described(config: Config, asked: Fitting, sample: Sample, estimates: Floats) -> Fitted:
