@@ -37,7 +37,7 @@ _PLURALS = {
 class ApiServer(kmock.KubernetesEmulator):
     """Objects by kind. Unknown fields are refused, as with strict validation.
 
-    ``away`` answers 503 to everything, ``forbidden`` 403 to what is applied.
+    ``away`` answers 503 to everything, ``forbidden`` 403 to what is applied, ``unkept`` 422 to a status.
     """
 
     def __attrs_post_init__(self) -> None:
@@ -52,6 +52,7 @@ class ApiServer(kmock.KubernetesEmulator):
             }  # fmt: skip
         self.away = False
         self.forbidden = ""
+        self.unkept = ""
         self.applied: dict[tuple[str, str, str], Object] = {}
         self.writes: list[str] = []
         self._uids = itertools.count(1)
@@ -61,6 +62,8 @@ class ApiServer(kmock.KubernetesEmulator):
             return _refused(503, "the server is away")
         if request.method != kmock.method.GET:
             self.writes.append(f"{request.method.value} {request.url.path}")
+        if self.unkept and request.url.path.endswith("/status"):
+            return _refused(422, self.unkept)
         if "apply-patch" in request.headers.get("Content-Type", ""):
             return self._apply(request.data, request)
         return await super()._handle(request)

@@ -379,6 +379,16 @@ def test_what_an_absent_api_server_missed_is_done_at_the_next_look(rig: Rig) -> 
     assert EDGE in rig.api.named("Deployment")
 
 
+def test_a_status_that_is_not_taken_is_tried_again_and_ends_nothing(rig: Rig) -> None:
+    rig.reconcile()
+    rig.ready()
+    rig.api.unkept = "status.phase: Unsupported value"
+    rig.operator.resync()
+    rig.api.unkept = ""
+    rig.operator.look()
+    assert rig.service["status"]["phase"] == "Running"
+
+
 def test_a_name_that_no_label_can_hold_is_refused(rig: Rig) -> None:
     item = rig.service
     item["metadata"]["name"] = "x" * 54

@@ -27,9 +27,10 @@ _PATHS: Final = {
     Kind.POLICY: ("apis/networking.k8s.io/v1", "networkpolicies"),
     Kind.NODE: ("api/v1", "nodes"),
 }
-_NOT_TAKEN: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
-_NOT_ALLOWED: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
-"""What a user has to hear where an object is applied: of a quota, a webhook, a version that is not served."""
+_REFUSALS: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
+)
+"""What a user has to hear where an object is applied: also of a quota, a webhook, a version that is not served."""
 
 
 class Cluster:
@@ -72,7 +73,7 @@ class Cluster:
         path = _path(Kind(manifest["kind"]), metadata["namespace"], metadata["name"])
         query = f"?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict"
         content = "application/apply-patch+yaml"
-        return self._call("PATCH", path + query, manifest, content, not_taken=_NOT_TAKEN | _NOT_ALLOWED) or {}
+        return self._call("PATCH", path + query, manifest, content, refusals=_REFUSALS) or {}
 
     def delete(self, kind: Kind, namespace: str, name: str) -> None:
         """As ``Api`` says."""
@@ -102,7 +103,7 @@ class Cluster:
         *,
         missing_is_none: bool = False,
         there_is_fine: bool = False,
-        not_taken: frozenset[HTTPStatus] = _NOT_TAKEN,
+        refusals: frozenset[HTTPStatus] = frozenset(),
     ) -> Object | None:
         headers: dict[str, str] = {"Accept": "application/json", "Content-Type": content}
         self._connection.update_params_for_auth(headers, None, ["BearerToken"], path, method, None)
@@ -118,7 +119,7 @@ class Cluster:
             return None
         if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
             reason = _message(data)
-            if answer.status in not_taken:
+            if answer.status in refusals:
                 raise ApiRefused(f"{method} {path.partition('?')[0]}", reason)
             raise ApiUnavailable(f"{method} {path.partition('?')[0]}: {answer.status}: {reason}")
         found: Object = json.loads(data)
