@@ -75,6 +75,8 @@ class ApiServer(kmock.KubernetesEmulator):
         wrong = _wrong(json.dumps(manifest))
         if wrong:
             return _refused(400, wrong)
+        if request.params.get("dryRun") == "All":
+            return aiohttp.web.json_response(manifest)
         name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
         assert request.url.path.endswith(f"/namespaces/{namespace}/{_PLURALS[manifest['kind']].split('/')[-1]}/{name}")
         key = (manifest["kind"], namespace, name)

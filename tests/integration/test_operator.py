@@ -246,6 +246,19 @@ def test_bad_input_is_told_in_plain_words_and_leaves_what_runs(
     assert rig.api.named("Deployment") == before
 
 
+def test_what_is_refused_of_one_worker_leaves_the_other_as_well(rig: Rig) -> None:
+    rig.reconcile()
+    before = rig.api.named("Deployment")
+
+    def change(item: Any) -> None:
+        item["spec"]["edgeWorker"]["hardExampleMining"].update(name="CloudOnly", parameters=[])
+        item["spec"]["cloudWorker"]["template"]["spec"].update(contaners=[])
+
+    rig.change(change)
+    assert "contaners" in condition(rig.reconcile(), "Valid")[1]
+    assert rig.api.named("Deployment") == before
+
+
 def test_what_a_cluster_forbids_is_told_in_its_words_until_it_lets_it(rig: Rig) -> None:
     rig.api.forbidden = 'deployments.apps "x" is forbidden: exceeded quota: site, requested: count/deployments=1'
     status = rig.reconcile()

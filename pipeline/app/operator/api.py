@@ -53,8 +53,10 @@ class Api(Protocol):
     def list(self, kind: Kind, namespace: str) -> list[Object]:
         """All objects of a kind in a namespace."""
 
-    def apply(self, manifest: Mapping[str, Any]) -> Object:
+    def apply(self, manifest: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Server-side apply: what it says holds afterwards, whoever set it; what it said before and says no more goes.
+
+        With ``dry_run`` all is checked, and nothing changes.
 
         Raises:
             ApiRefused: the object is not as Kubernetes has it.

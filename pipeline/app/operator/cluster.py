@@ -67,11 +67,11 @@ class Cluster:
         items: list[Object] = found.get("items") or []
         return items
 
-    def apply(self, manifest: Mapping[str, Any]) -> Object:
+    def apply(self, manifest: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """As ``Api`` says."""
         metadata = manifest["metadata"]
         path = _path(Kind(manifest["kind"]), metadata["namespace"], metadata["name"])
-        query = f"?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict"
+        query = f"?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict{'&dryRun=All' if dry_run else ''}"
         content = "application/apply-patch+yaml"
         return self._call("PATCH", path + query, manifest, content, refusals=_REFUSALS) or {}
 

@@ -105,6 +105,8 @@ def _carried_out(means: Means, plan: ServicePlan) -> Found:
     credentials = _own_credentials(means, service, broker)
     wanted = list(manifests(plan, means.image, broker, credentials))
     _check_owners(api, service, wanted)
+    for manifest in wanted:  # all of it or nothing: what one of them is refused for leaves the others too
+        api.apply(manifest, dry_run=True)
     made = [api.apply(manifest) for manifest in wanted]
     _remove_rest(api, service, {(one["kind"], one["metadata"]["name"]) for one in wanted})
     deployments = {one["metadata"]["name"]: one for one in made if one.get("kind") == Kind.DEPLOYMENT}
