@@ -204,6 +204,17 @@ def test_drift_heals_and_what_others_set_stays(rig: Rig) -> None:
     assert rig.api.named("Deployment").keys() == {EDGE, CLOUD, BROKER}
 
 
+def test_a_secret_that_is_deleted_comes_back_and_all_start_with_its_new_password(rig: Rig) -> None:
+    rig.reconcile()
+    before = rig.api.named("Deployment")
+    rig.api.objects["v1/secrets", "default", BROKER].delete()
+    rig.operator.resync()
+    data = rig.api.named("Secret")[BROKER]["data"]
+    assert base64.b64decode(data["password"]) == b"password-1"
+    after = rig.api.named("Deployment")
+    assert all(after[name]["spec"]["template"] != before[name]["spec"]["template"] for name in (EDGE, CLOUD, BROKER))
+
+
 def test_an_autoscaler_comes_and_goes_as_asked(rig: Rig) -> None:
     rig.change(lambda item: item["spec"]["cloudWorker"].update(hpa={"maxReplicas": 3}))
     rig.reconcile()

@@ -51,8 +51,9 @@ def manifests(
     """
     if credentials is not None:
         yield from broker_objects(plan, image, credentials)
+    login = credentials.digest if credentials is not None else ""
     for side in (plan.edge, plan.cloud):
-        yield deployment(plan.service, side, image, broker.url, broker.secret)
+        yield deployment(plan.service, side, image, broker.url, broker.secret, login=login)
         scaler = autoscaler(plan.service, side)
         if scaler is not None:
             yield scaler

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pipeline.app.parts import EDGE
 from pipeline.app.places import Places
 from pipeline.app.sedna.model_source import MODELS
-from pipeline.app.sedna.names import KEEP_IMAGE, Image, deployment_name, labels, metadata
+from pipeline.app.sedna.names import KEEP_IMAGE, LOGIN, Image, deployment_name, labels, metadata
 from pipeline.app.sedna.objects import JointInferenceService
 from pipeline.app.sedna.translate import Side, WorkerPlan
 from pipeline.errors import ConfigError
@@ -41,7 +41,13 @@ _SIDES: Final = {Side.EDGE: (*EDGE, "--anew"), Side.CLOUD: (StageName.CLOUD,)}
 
 
 def deployment(
-    service: JointInferenceService, plan: WorkerPlan, image: Image, broker_url: str, broker_secret: str = ""
+    service: JointInferenceService,
+    plan: WorkerPlan,
+    image: Image,
+    broker_url: str,
+    broker_secret: str = "",
+    *,
+    login: str = "",
 ) -> dict[str, Any]:
     """A worker's Deployment. How many replicas a cloud worker has is left to its hpa, or to ``kubectl scale``.
 
@@ -51,6 +57,7 @@ def deployment(
         image: Tandem's.
         broker_url: where the broker is, unless the template's environment says it.
         broker_secret: the Secret with ``username`` and ``password`` for it; empty where it asks for none.
+        login: another text with another password: a process reads its own once, so a new one has to start new pods.
 
     Raises:
         ConfigError: what Tandem adds is in the template already: a mount at ``/models``, or a volume of that name.
@@ -63,7 +70,11 @@ def deployment(
     spec: dict[str, Any] = {
         "selector": {"matchLabels": own},
         "template": {
-            "metadata": {**described, "labels": {**(described.get("labels") or {}), **own}},
+            "metadata": {
+                **described,
+                "labels": {**(described.get("labels") or {}), **own},
+                **_annotations(described, login),
+            },
             "spec": _pod(service, plan, image, broker_url, broker_secret),
         },
     }
@@ -75,6 +86,10 @@ def deployment(
         "metadata": metadata(service, deployment_name(service, plan.side), plan.side),
         "spec": spec,
     }
+
+
+def _annotations(described: Mapping[str, Any], login: str) -> dict[str, Any]:
+    return {"annotations": {**(described.get("annotations") or {}), LOGIN: login}} if login else {}
 
 
 def autoscaler(service: JointInferenceService, plan: WorkerPlan) -> dict[str, Any] | None:

@@ -18,6 +18,9 @@ BROKER: Final = "tandem/broker"
 BROKER_SECRET: Final = "tandem/broker-secret"  # noqa: S105 - an annotation
 """The annotation that names the Secret with its ``username`` and ``password``."""
 
+LOGIN: Final = "tandem/login"
+"""The annotation of a worker's pod that changes with the password of the service's own broker."""
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
