@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
+import http.client
 import tempfile
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from pipeline.errors import ConfigError, SourceError, StorageError
+from pipeline.errors import ConfigError, SourceError
+from stages.whole_files import storage_error
 
+_BLOCK_BYTES: Final = 1 << 20
 _TIMEOUT_S: Final = 30.0
 
 
@@ -21,36 +24,46 @@ def fetch(url: str, file: Path) -> None:
     Raises:
         ConfigError: the URL is none of these, or the server says that there is no such file for us.
         SourceError: the server does not answer, or breaks off.
-        StorageError: there is no room for it.
+        StorageError: it cannot be stored, e.g. for want of room.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise ConfigError(url, "write http://HOST/PATH or https://HOST/PATH")
     try:
-        part = tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False)  # noqa: SIM115
+        with tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.") as folder:
+            part = Path(folder) / file.name
+            _copy(url, part)
+            part.replace(file)
     except OSError as error:
-        raise StorageError(f"{file}: {error.strerror}") from error
-    with part:
-        try:
-            _copy(url, part.name)
-        except BaseException:
-            Path(part.name).unlink()
-            raise
-    Path(part.name).chmod(0o644)
-    Path(part.name).replace(file)
+        raise storage_error(file, error) from error
 
 
-def _copy(url: str, to: str) -> None:
+def _copy(url: str, part: Path) -> None:
+    with _opened(url) as answer, part.open("wb") as out:
+        while block := _read(url, answer):
+            out.write(block)
+        wanted = answer.headers.get("Content-Length")
+        if wanted is not None and out.tell() != int(wanted):
+            raise SourceError(f"{url}: it broke off after {out.tell()} of {wanted} bytes")
+
+
+def _opened(url: str) -> http.client.HTTPResponse:
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer, Path(to).open("wb") as out:  # noqa: S310 - http(s) alone
-            shutil.copyfileobj(answer, out, 1 << 20)
-            wanted = answer.headers.get("Content-Length")
-            if wanted is not None and out.tell() != int(wanted):
-                raise SourceError(f"{url}: it broke off after {out.tell()} of {wanted} bytes")
+        answer: http.client.HTTPResponse = urllib.request.urlopen(url, timeout=_TIMEOUT_S)  # noqa: S310 - http(s) alone
     except urllib.error.HTTPError as error:
-        if error.code < 500:
+        if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
             raise ConfigError(url, f"the server says {error.code} {error.reason}") from error
         raise SourceError(f"{url}: the server says {error.code} {error.reason}") from error
+    except (http.client.InvalidURL, UnicodeError) as error:
+        raise ConfigError(url, str(error)) from error
     except urllib.error.URLError as error:
         raise SourceError(f"{url}: {error.reason}") from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise SourceError(f"{url}: {error}") from error
+    return answer
+
+
+def _read(url: str, answer: http.client.HTTPResponse) -> bytes:
+    try:
+        return answer.read(_BLOCK_BYTES)
+    except (OSError, http.client.HTTPException) as error:
+        raise SourceError(f"{url}: it broke off: {error}") from error

@@ -1,0 +1,75 @@
+"""What goes wrong where a model is fetched, told apart: the URL, the server, our disk."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import io
+import os
+import urllib.request
+from collections.abc import Callable
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.app.fetch import fetch
+from pipeline.errors import ConfigError, SourceError, StorageError
+
+URL = "http://models.example/little.onnx"
+
+
+class Answer(io.BytesIO):
+    """Of a server that sends no length."""
+
+    headers = Message()
+
+
+class Broken(Answer):
+    """It breaks off amid a chunk."""
+
+    def read(self, _: int | None = -1, /) -> bytes:
+        raise http.client.IncompleteRead(b"mod")
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, answer: Callable[[bytes], Answer]) -> None:
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: answer(b"model"))
+
+
+def test_what_comes_without_a_length_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, Answer)
+    fetch(URL, tmp_path / "little.onnx")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"model"]
+
+
+def test_an_answer_that_breaks_off_amid_a_chunk_is_the_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, Broken)
+    with pytest.raises(SourceError, match="it broke off"):
+        fetch(URL, tmp_path / "little.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("url", ["http://models.example:many/a.onnx", "http://models.example/a b.onnx", f"{URL}/é"])
+def test_a_url_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError):
+        fetch(url, tmp_path / "a.onnx")
+
+
+def test_a_full_disk_is_not_the_servers_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, _: Any, /) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    answers(monkeypatch, Answer)
+    monkeypatch.setattr(Path, "open", lambda *_: Full())
+    with pytest.raises(StorageError, match=r"little\.onnx cannot be stored: No space left on device; make room"):
+        fetch(URL, tmp_path / "little.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_its_place_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, Answer)
+    (tmp_path / "models").mkdir()
+    with pytest.raises(StorageError, match="models cannot be stored: Is a directory"):
+        fetch(URL, tmp_path / "models")
