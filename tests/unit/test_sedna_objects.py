@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.app.sedna.read import Objects, read_objects
 from pipeline.app.sedna.template import Mount
-from pipeline.app.sedna.translate import ServicePlan, plan_service
+from pipeline.app.sedna.translate import ServicePlan, UnusableService, plan_service
 from pipeline.errors import ConfigError
 from tests.sedna_guide import GUIDE
 
@@ -27,7 +27,7 @@ def plan(tmp_path: Path, *changes: tuple[str, str]) -> ServicePlan:
 
 
 def refusals(tmp_path: Path, *changes: tuple[str, str]) -> list[str]:
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.raises(UnusableService) as caught:
         plan(tmp_path, *changes)
     return [str(error) for error in caught.value.exceptions]
 

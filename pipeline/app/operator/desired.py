@@ -61,7 +61,7 @@ def manifests(
 
 def possible(service: JointInferenceService) -> Iterator[tuple[Kind, str]]:
     """What a service may have had before it was changed, and may have no more."""
-    yield Kind.AUTOSCALER, f"hpa-{deployment_name(service, Side.CLOUD)}"
+    yield Kind.AUTOSCALER, f"hpa-{deployment_name(service.metadata.name, Side.CLOUD)}"
     yield from ((kind, broker_name(service)) for kind in _OF_BROKER)
 
 

@@ -18,7 +18,7 @@ from pipeline.app.sedna.broker import USER, Broker, Credentials, broker_name, br
 from pipeline.app.sedna.names import Image, deployment_name
 from pipeline.app.sedna.objects import JointInferenceService, Model
 from pipeline.app.sedna.read import parsed
-from pipeline.app.sedna.translate import ServicePlan, Side, plan_service
+from pipeline.app.sedna.translate import ServicePlan, Side, UnusableService, plan_service
 from pipeline.errors import ConfigError
 
 
@@ -72,11 +72,8 @@ def reconcile(means: Means, namespace: str, name: str) -> bool:
         plan = _planned(means.api, raw)
         found = _carried_out(means, plan)
         told = list(notices(plan))
-    except ExceptionGroup as group:
-        wrong, rest = group.split(ConfigError)
-        if wrong is None or rest is not None:
-            raise
-        found = _refused(means.api, raw, [str(error) for error in wrong.exceptions])
+    except UnusableService as group:
+        found = _refused(means.api, raw, [str(error) for error in group.exceptions])
     except (ConfigError, ApiRefused) as error:
         found = _refused(means.api, raw, [str(error)])
     _tell(means, raw, found, told)
@@ -188,8 +185,10 @@ def _missing_nodes(api: Api, plan: ServicePlan) -> dict[str, str]:
 
 def _refused(api: Api, raw: Object, errors: list[str]) -> Found:
     metadata = raw["metadata"]
-    names = {f"{metadata['name']}-deployment-{side}": side for side in Side}
-    there = {str(side): api.get(Kind.DEPLOYMENT, metadata["namespace"], name) for name, side in names.items()}
+    there = {
+        str(side): api.get(Kind.DEPLOYMENT, metadata["namespace"], deployment_name(metadata["name"], side))
+        for side in Side
+    }
     return Found(errors=errors, deployments={side: one for side, one in there.items() if one is not None})
 
 
@@ -197,7 +196,7 @@ def _by_part(
     service: JointInferenceService, deployments: Mapping[str, Object], *, own_broker: bool
 ) -> dict[str, Object | None]:
     parts: dict[str, Object | None] = {
-        str(side): deployments.get(deployment_name(service, side)) for side in (Side.EDGE, Side.CLOUD)
+        str(side): deployments.get(deployment_name(service.metadata.name, side)) for side in (Side.EDGE, Side.CLOUD)
     }
     return {**parts, "broker": deployments.get(broker_name(service))} if own_broker else parts
 

@@ -22,7 +22,7 @@ PORT: Final = 9100
 UID: Final = 10001
 """The user of a pod without files of the node."""
 
-DRAIN_S: Final = 30
+GRACE_S: Final = 30
 """The grace at a pod's end: longer than a drain."""
 
 _PASSWORD: Final = PurePosixPath("/etc/tandem/broker")
@@ -83,7 +83,7 @@ def deployment(
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(service, deployment_name(service, plan.side), plan.side),
+        "metadata": metadata(service, deployment_name(service.metadata.name, plan.side), plan.side),
         "spec": spec,
     }
 
@@ -96,7 +96,7 @@ def autoscaler(service: JointInferenceService, plan: WorkerPlan) -> dict[str, An
     """The autoscaler of a cloud worker that asks for one; an edge has none, since one reader reads a camera."""
     if plan.worker.hpa is None or plan.side is Side.EDGE:
         return None
-    target = deployment_name(service, plan.side)
+    target = deployment_name(service.metadata.name, plan.side)
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
@@ -131,7 +131,7 @@ def _pod(
     worker = _container(service, plan, image, _broker_variables(broker_url, secret))
     worker["volumeMounts"] = [*(worker.get("volumeMounts") or ()), *(mount for _, mount in added)]
     return {
-        "terminationGracePeriodSeconds": DRAIN_S,
+        "terminationGracePeriodSeconds": GRACE_S,
         "automountServiceAccountToken": False,
         **pod,
         **({"initContainers": [*(pod.get("initContainers") or ()), _fetch(plan, image)]} if plan.model.fetched else {}),

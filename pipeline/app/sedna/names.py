@@ -30,9 +30,9 @@ class Image:
     pull_policy: str = "IfNotPresent"
 
 
-def deployment_name(service: JointInferenceService, side: Side) -> str:
-    """The name of a worker's Deployment."""
-    return f"{service.metadata.name}-deployment-{side}"
+def deployment_name(service: str, side: Side) -> str:
+    """The name of a worker's Deployment, by that of the service."""
+    return f"{service}-deployment-{side}"
 
 
 def labels(service: JointInferenceService, side: Side) -> dict[str, str]:

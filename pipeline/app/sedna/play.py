@@ -14,7 +14,7 @@ from pipeline.app.replay_run import Options
 from pipeline.app.sedna.local import PodFiles, local_config, notes_of, with_shipped_models
 from pipeline.app.sedna.objects import JointInferenceService
 from pipeline.app.sedna.read import read_objects
-from pipeline.app.sedna.translate import ServicePlan, WorkerPlan, plan_service
+from pipeline.app.sedna.translate import ServicePlan, UnusableService, WorkerPlan, plan_service
 from pipeline.config import Config, merged, validated
 from pipeline.errors import ConfigError
 
@@ -37,7 +37,7 @@ def plan_of(file: Path, name: str | None, *, shipped: bool) -> ServicePlan:
         service, models = with_shipped_models(service)
     try:
         return plan_service(service, models)
-    except ExceptionGroup as errors:
+    except UnusableService as errors:
         raise ConfigError(str(file), "; ".join(str(error) for error in errors.exceptions)) from errors
 
 

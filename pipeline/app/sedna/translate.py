@@ -77,6 +77,10 @@ class ServicePlan:
     notes: tuple[Note, ...] = ()
 
 
+class UnusableService(ExceptionGroup[ConfigError]):
+    """All that is wrong with a service, each with object and field."""
+
+
 def plan_service(
     service: JointInferenceService, models: Mapping[str, Model], settings: Mapping[str, Any] | None = None
 ) -> ServicePlan:
@@ -88,7 +92,7 @@ def plan_service(
         settings: nested settings below those of the template's environment, e.g. ``broker.url``.
 
     Raises:
-        ExceptionGroup: of ``ConfigError``, one for each thing that is wrong; each names object and field.
+        UnusableService: all that is wrong with it.
     """
     errors: list[ConfigError] = []
     below = merged({"service": service.metadata.name, "sink": {"out": "/outputs"}}, settings or {})
@@ -109,7 +113,7 @@ def plan_service(
     if wrong_miner is not None:
         errors.insert(0, wrong_miner)
     if errors or edge is None or cloud is None:
-        raise ExceptionGroup(f"{service.KIND} {service.metadata.name} cannot be used", errors)
+        raise _unusable(service, errors)
     return ServicePlan(service, edge, cloud, (*_notes(service), *_near_misses(edge), *_near_misses(cloud)))
 
 
@@ -119,7 +123,11 @@ def _check_name(service: JointInferenceService) -> None:
         stream_name(service.metadata.name)
     except ValueError as error:
         name = ConfigError(f"{service.KIND} {service.metadata.name}: metadata.name", str(error))
-        raise ExceptionGroup(f"{service.KIND} {service.metadata.name} cannot be used", [name]) from error
+        raise _unusable(service, [name]) from error
+
+
+def _unusable(service: JointInferenceService, errors: list[ConfigError]) -> UnusableService:
+    return UnusableService(f"{service.KIND} {service.metadata.name} cannot be used", errors)
 
 
 def _wrong_miner(service: JointInferenceService) -> ConfigError | None:
