@@ -69,7 +69,8 @@ class ApiServer(kmock.KubernetesEmulator):
         return await super()._handle(request)
 
     def _apply(self, manifest: Object, request: kmock.Request) -> aiohttp.web.StreamResponse:
-        assert request.params["fieldManager"] == "tandem"
+        asked = {key: request.params.get(key) for key in ("fieldManager", "force", "fieldValidation")}
+        assert asked == {"fieldManager": "tandem", "force": "true", "fieldValidation": "Strict"}
         if self.forbidden:
             return _refused(403, self.forbidden)
         wrong = _wrong(json.dumps(manifest))

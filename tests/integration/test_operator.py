@@ -224,6 +224,14 @@ def test_an_autoscaler_comes_and_goes_as_asked(rig: Rig) -> None:
     assert rig.api.named("HorizontalPodAutoscaler") == {}
 
 
+def test_an_autoscaler_of_somebody_else_stays(rig: Rig) -> None:
+    theirs = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+              "metadata": {"name": f"hpa-{CLOUD}", "namespace": "default"}}  # fmt: skip
+    rig.api.put(theirs)
+    rig.reconcile()
+    assert rig.api.named("HorizontalPodAutoscaler") == {f"hpa-{CLOUD}": theirs}
+
+
 def test_an_edge_that_may_grow_stays_at_one_and_is_told(rig: Rig) -> None:
     rig.change(lambda item: item["spec"]["edgeWorker"].update(hpa={"maxReplicas": 2}))
     holds, message = condition(rig.reconcile(), "AsAsked")
@@ -300,6 +308,10 @@ def test_a_corrected_mistake_is_carried_out(rig: Rig) -> None:
     assert condition(status, "Valid")[0] == "True"
     (valid,) = [one for one in status["conditions"] if one["type"] == "Valid"]
     assert (valid["lastTransitionTime"], status["startTime"]) == ("2026-01-01T00:01:00Z", "2026-01-01T00:00:00Z")
+    rig.change(lambda item: item["spec"]["edgeWorker"]["hardExampleMining"].update(name="IBTT"))
+    rig.reconcile()
+    told = [event for event in rig.api.named("Event").values() if event["reason"] == "Refused"]
+    assert len(told) == 2  # the mistake came back, and is told again
 
 
 def test_a_wrong_model_of_nobody_harms_nobody(rig: Rig) -> None:
@@ -377,6 +389,12 @@ def test_a_deleted_service_is_followed_no_more(rig: Rig) -> None:
     assert rig.api.writes == []
 
 
+def test_a_service_that_waits_for_its_deletion_is_made_no_more(rig: Rig) -> None:
+    rig.change(lambda item: item["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"))
+    rig.operator.reconcile("default", NAME)
+    assert rig.api.writes == []
+
+
 def test_counts_are_written_to_the_frame_and_outlive_a_restart(rig: Rig) -> None:
     rig.reconcile()
     rig.told.reading = Reading(Counts(14, 3), connected=True)
@@ -386,6 +404,11 @@ def test_counts_are_written_to_the_frame_and_outlive_a_restart(rig: Rig) -> None
     rig.api.writes.clear()
     rig.operator.look()
     assert rig.api.writes == []
+    rig.operator = rig.restarted()
+    rig.reconcile()
+    rig.api.writes.clear()
+    rig.operator.look()
+    assert rig.api.writes == []  # the status says it already
     rig.operator, rig.told.reading = rig.restarted(), Reading(None, connected=False, reason="refuses connections")
     status = rig.reconcile()
     assert {one["key"]: one["value"] for one in status["metrics"]} == metrics

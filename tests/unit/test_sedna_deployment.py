@@ -6,6 +6,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
+from pipeline.app import run
 from pipeline.app.sedna.deployment import autoscaler, deployment
 from pipeline.app.sedna.names import Image
 from pipeline.app.sedna.read import read_objects
@@ -71,6 +72,16 @@ def test_the_edge_is_named_labelled_and_owned_as_by_sedna(tmp_path: Path) -> Non
     assert found["spec"]["selector"]["matchLabels"] == own
     assert found["spec"]["template"]["metadata"]["labels"] == own
     assert (found["spec"]["replicas"], found["spec"]["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_the_users_own_tmp_user_and_grace_beat_ours(tmp_path: Path) -> None:
+    assert pod(edge(tmp_path))["terminationGracePeriodSeconds"] > 2 * run.GRACE_S
+    theirs = "terminationGracePeriodSeconds: 90\n        securityContext: {runAsUser: 7}\n        nodeName: $EDGE_NODE"
+    mounts = f"volumeMounts:\n            - {{name: outputdir, mountPath: {TMP}}}"
+    found = edge(tmp_path, ("nodeName: $EDGE_NODE", theirs), ("volumeMounts:", mounts))
+    assert pod(found)["terminationGracePeriodSeconds"] == 90
+    assert pod(found)["securityContext"]["runAsUser"] == 7
+    assert [mount["name"] for mount in worker(found)["volumeMounts"] if mount["mountPath"] == TMP] == ["outputdir"]
 
 
 def test_the_users_template_is_kept(tmp_path: Path) -> None:
