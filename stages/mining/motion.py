@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from pipeline.model import Verdict
-from stages.mining.duplicates import largest_difference
+from stages.mining.duplicates import largest_differences
 from stages.mining.memory import Shown
 from stages.mining.miner import Miner, View
 
@@ -41,6 +41,6 @@ class Motion(Miner):
         if shown is None or not compared or shown.grey.shape != view.grey.shape:
             found = "there is no frame just before"
             return now, self.verdict(hard=False, score=0, threshold=self.difference, found=found)
-        most = largest_difference(shown.grey, view.grey)
+        (most,) = largest_differences([shown.grey], view.grey)
         found = f"the block that changed most has changed by {most:.1f}"
         return now, self.verdict(hard=most >= self.difference, score=most, threshold=self.difference, found=found)

@@ -30,13 +30,27 @@ def test_it_is_64_pixels_wide_and_keeps_its_sides_in_proportion(height: int, wid
     assert grey.shape == (max(1, round(height * 64 / width)), 64)
 
 
-def test_it_is_the_mean_luma() -> None:
-    pixels = np.zeros((720, 1280, 3), np.uint8)
-    pixels[:, :640] = (10, 100, 200)  # blue, green, red
-    pixels[::2, 640:] = 200
+@pytest.mark.parametrize("height", [360, 540, 720, 1080, 2160])
+def test_it_is_the_mean_luma(height: int) -> None:
+    width = height * 16 // 9
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[:, : width // 2] = (10, 100, 200)  # blue, green, red
+    pixels[::2, width // 2 :] = 200  # every other line
     grey = small_grey(Image(pixels=pixels)).astype(float)
     assert np.abs(grey[:, :32] - (0.114 * 10 + 0.587 * 100 + 0.299 * 200)).max() <= 1
     assert grey[:, 32:].mean() == pytest.approx(100, abs=15)
+
+
+@pytest.mark.parametrize("height", [360, 411, 540, 719, 720, 1080])
+def test_each_row_and_column_is_of_its_place(height: int) -> None:
+    """A ramp stays one, from edge to edge."""
+    width = height * 16 // 9
+    for ramp in (np.linspace(0, 255, height)[:, None], np.linspace(0, 255, width)):
+        pixels = np.broadcast_to(ramp[..., None].astype(np.uint8), (height, width, 3))
+        grey = small_grey(Image(pixels=np.ascontiguousarray(pixels))).astype(float)
+        line = grey.mean(axis=1) if ramp.ndim == 2 else grey.mean(axis=0)
+        wanted = (np.arange(len(line)) + 0.5) / len(line) * 255
+        assert np.abs(line - wanted).max() <= 3
 
 
 def test_a_jpeg_gives_nearly_the_same_as_its_pixels() -> None:

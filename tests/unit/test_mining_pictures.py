@@ -22,7 +22,7 @@ from stages.detector import DetectorStage
 from stages.held import Held
 from stages.miner import MinerStage
 from stages.mining.audit import Audit
-from stages.mining.blur import Blur, laplacian_variance
+from stages.mining.blur import STRIPS, Blur, laplacian_variance
 from stages.mining.decider import Decider
 from stages.mining.memory import Memory
 from stages.mining.miner import Miner, View
@@ -53,10 +53,20 @@ def with_square(x: int, width: int = 640, height: int = 360) -> Pixels:
 
 
 def test_the_variance_is_that_of_the_laplacian() -> None:
-    pixels = noise(64, 64)
+    pixels = noise(64, STRIPS + 2)  # so that each line but the first and the last is the middle of a strip
     grey = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
     whole = cv2.Laplacian(grey, cv2.CV_64F)[1:-1].var()
     assert laplacian_variance(pixels) == pytest.approx(whole, rel=1e-6)
+
+
+def test_it_is_near_that_of_the_whole_picture_and_each_part_of_it_is_looked_at() -> None:
+    soft = np.asarray(cv2.GaussianBlur(noise(1920, 1080), (0, 0), 1.5), np.uint8)
+    whole = cv2.Laplacian(cv2.cvtColor(soft, cv2.COLOR_BGR2GRAY), cv2.CV_64F).var()
+    assert laplacian_variance(soft) == pytest.approx(whole, rel=0.1)
+    for part in np.s_[:360, :640], np.s_[360:720, 640:1280], np.s_[720:, 1280:]:
+        flat = np.full_like(soft, 90)
+        flat[part] = soft[part]
+        assert laplacian_variance(flat) > 0
 
 
 def test_what_is_blurred_more_scores_more() -> None:
@@ -68,8 +78,8 @@ def test_what_is_blurred_more_scores_more() -> None:
     assert (verdicts[0].hard, verdicts[-1].hard) == (False, True)
 
 
-def test_seams_between_tiles_are_no_edges() -> None:
-    """A ramp of luma has no second derivative, but its tiles, one above the other, would have steps."""
+def test_seams_between_strips_are_no_edges() -> None:
+    """A ramp of luma has no second derivative, but its strips, one above the other, have steps."""
     ramp = np.repeat(np.linspace(0, 254, 254, dtype=np.uint8)[:, None, None], 254, axis=1).repeat(3, axis=2)
     assert laplacian_variance(np.ascontiguousarray(ramp)) < 1
 

@@ -28,7 +28,7 @@ def test_names_and_defaults() -> None:
         "CloudOnly": {},
         "EdgeOnly": {},
         "Flicker": {"edge": 0.02, "events": 1, "gap_s": 2.0, "link_iou": 0.3},
-        "Blur": {"sharpness": 700.0},
+        "Blur": {"sharpness": 620.0},
         "Motion": {"difference": 20.0, "gap_s": 10.0},
     }
     assert {name: kind.name for name, kind in MINERS.items()} == {name: name for name in MINERS}

@@ -17,11 +17,12 @@ from stages.miner import KNOWN, MinerStage
 from stages.mining.audit import Audit
 from stages.mining.constant import CloudOnly
 from stages.mining.decider import Decider
-from stages.mining.duplicates import KEPT, Duplicates, largest_difference
+from stages.mining.duplicates import KEPT, Duplicates, largest_differences
 from stages.mining.flicker import Flicker
 from stages.mining.ibt import IBT
 from stages.mining.memory import Memory
 from stages.mining.miner import View
+from stages.vision.iou import iou, links
 from tests import examples
 from tests.examples import detected, frame
 
@@ -112,6 +113,17 @@ def test_a_frame_that_equals_one_that_was_sent_is_not_sent_again() -> None:
     ]
 
 
+near = st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(30, 36), st.integers(30, 36), st.integers(0, 1))
+
+
+@given(st.lists(near, max_size=4), st.lists(near, max_size=4), st.sampled_from([0.0, 0.5, 0.7]))
+def test_boxes_are_compared_one_by_one(before: list[tuple[int, ...]], now: list[tuple[int, ...]], least: float) -> None:
+    duplicates, (left, right) = Duplicates(box_iou=least), (seen(*boxes) for boxes in (before, now))  # type: ignore[arg-type]
+    overlap = np.where(left.labels[:, None] == right.labels, iou(left.boxes, right.boxes), -1.0)
+    alike = len(before) == len(now) == len(links(overlap, least))
+    assert duplicates.of(duplicates.with_sent((), view(1, left)), view(2, right)) == (1 if alike else None)
+
+
 def test_it_says_so_and_its_numbers_do_too() -> None:
     decider, low = Decider(IBT(), Duplicates()), replace(seen(HAT), scores=np.array([0.4], np.float32))
     memory, first = decider.decide(Memory(), view(1, low))
@@ -157,8 +169,9 @@ def test_a_change_in_one_corner_is_not_lost_in_the_mean() -> None:
     right = left.copy()
     right[:8, :8] = 140
     right[32:, 60:] = 110
-    assert largest_difference(left, right) == pytest.approx(40)
-    assert largest_difference(left, left) == 0
+    assert largest_differences([right, left], left) == [40, 0]
+    right[32:, 60:] = 200
+    assert largest_differences([left], right) == [50]  # of the 8 x 4 pixels that are left at the lower edge, half
 
 
 @settings(deadline=None)  # a busy machine is slow
