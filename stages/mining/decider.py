@@ -10,10 +10,8 @@ from pipeline.model import Verdict
 from stages.mining.audit import NO_AUDIT, Audit
 from stages.mining.by_chance import uniform
 from stages.mining.duplicates import Duplicates
-from stages.mining.flicker import Flicker
 from stages.mining.memory import Memory
 from stages.mining.miner import Miner, View
-from stages.mining.motion import Motion
 from stages.mining.spend import paid, spend
 
 
@@ -37,20 +35,14 @@ class Decider:
 
     def remembers(self, stream: str) -> bool:
         """Whether a decision in this stream depends on the frames before it."""
-        return isinstance(self.miner, Flicker | Motion) or self.duplicates is not None or stream in self.budgets
+        return self.miner.over_time or self.duplicates is not None or stream in self.budgets
 
     def decide(self, memory: Memory, view: View) -> tuple[Memory, Verdict]:
         """The verdict on a frame, and what is remembered after it. It is a pure function of both.
 
         Frames come in the order of ``seq``. A near-duplicate has no part in the budget, neither its cost nor its score.
         """
-        seen, shown, verdict = None, None, None
-        if isinstance(self.miner, Flicker):
-            seen, verdict = self.miner.judge_next(memory.seen, view)
-        elif isinstance(self.miner, Motion):
-            shown, verdict = self.miner.judge_next(memory.shown, view)
-        verdict = verdict or self.miner.judge(view)
-        memory = Memory(seen, memory.sent, memory.purse, shown)
+        memory, verdict = self.miner.judge_next(memory, view)
         budget = self.budgets.get(view.stream)
         candidate = verdict.hard or (budget is not None and verdict.score is not None)
         twin = self.duplicates.of(memory.sent, view) if self.duplicates and candidate else None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, Final
 
 import numpy as np
 from pydantic import Field
 
 from pipeline.model import Verdict
-from stages.mining.memory import Seen
+from stages.mining.memory import Memory, Seen
 from stages.mining.miner import Miner, Share, View
 from stages.vision.iou import iou, links
 
@@ -27,6 +28,7 @@ class Flicker(Miner):
     """
 
     name: ClassVar[str] = "Flicker"
+    over_time: ClassVar[bool] = True
 
     events: int = Field(1, ge=1, description="so many boxes must flicker")
     link_iou: Share = Field(0.3, description="boxes of two frames that overlap so much are one thing")
@@ -39,13 +41,17 @@ class Flicker(Miner):
 
     def judge(self, view: View) -> Verdict:
         """A frame by itself does not flicker."""
-        return self.judge_next(None, view)[1]
+        return self._after(None, view)[1]
 
-    def judge_next(self, seen: Seen | None, view: View) -> tuple[Seen, Verdict]:
+    def judge_next(self, memory: Memory, view: View) -> tuple[Memory, Verdict]:
         """Judge a frame by what was seen in the one before it.
 
         Score: how many boxes vanished, showed for one frame, or changed class; threshold: ``events``.
         """
+        seen, verdict = self._after(memory.seen, view)
+        return replace(memory, seen=seen), verdict
+
+    def _after(self, seen: Seen | None, view: View) -> tuple[Seen, Verdict]:
         boxes, labels = view.detections.boxes[:MOST_BOXES], view.detections.labels[:MOST_BOXES]
         if seen is None or not 0 <= view.media_s - seen.media_s <= self.gap_s:
             verdict = self.verdict(hard=False, score=0, threshold=self.events, found="there is no frame just before")

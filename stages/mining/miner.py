@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.image import Image
 from pipeline.model import Detections, Verdict
+from stages.mining.memory import Memory
 from stages.vision.grey import Grey, small_grey
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -87,7 +88,8 @@ class Judged(Verdict):
 class Miner(BaseModel):
     """A hard example miner. Its fields are its parameters; they may come as strings, as Sedna hands them on.
 
-    ``judge`` is a pure function: the same view gets the same verdict, whatever came before.
+    ``judge`` is a pure function: the same view gets the same verdict, whatever came before. So is ``judge_next``, of
+    view and memory.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
@@ -104,9 +106,16 @@ class Miner(BaseModel):
     needs_picture: ClassVar[bool] = False
     """Whether it looks at the picture itself."""
 
+    over_time: ClassVar[bool] = False
+    """Whether a verdict depends on the frames before, by way of ``judge_next``."""
+
     def judge(self, view: View) -> Verdict:
         """Whether the frame is hard, and why."""
         raise NotImplementedError
+
+    def judge_next(self, memory: Memory, view: View) -> tuple[Memory, Verdict]:
+        """Judge a frame by what is remembered after the one before it: the memory after this one, and the verdict."""
+        return memory, self.judge(view)
 
     def at(self, score: float) -> Mapping[str, float | int] | None:
         """The parameters by which frames of this score or more are hard, and others are not.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field
 
 from pipeline.model import Verdict
 from stages.mining.duplicates import largest_differences
-from stages.mining.memory import Shown
+from stages.mining.memory import Memory, Shown
 from stages.mining.miner import Miner, View
 
 
@@ -22,6 +23,7 @@ class Motion(Miner):
     name: ClassVar[str] = "Motion"
     by_picture: ClassVar[bool] = True
     needs_picture: ClassVar[bool] = True
+    over_time: ClassVar[bool] = True
 
     difference: float = Field(
         20.0, gt=0, le=255, description="mean difference of luma in the block of the small picture that changed most"
@@ -32,15 +34,17 @@ class Motion(Miner):
 
     def judge(self, view: View) -> Verdict:
         """In a frame by itself nothing moves."""
-        return self.judge_next(None, view)[1]
+        return self._after(None, view)
 
-    def judge_next(self, shown: Shown | None, view: View) -> tuple[Shown, Verdict]:
+    def judge_next(self, memory: Memory, view: View) -> tuple[Memory, Verdict]:
         """Judge a frame by the one before it. Score: the largest difference; threshold: ``difference``."""
-        now = Shown(view.media_s, view.grey)
+        return replace(memory, shown=Shown(view.media_s, view.grey)), self._after(memory.shown, view)
+
+    def _after(self, shown: Shown | None, view: View) -> Verdict:
         compared = shown is not None and 0 <= view.media_s - shown.media_s <= self.gap_s
         if shown is None or not compared or shown.grey.shape != view.grey.shape:
             found = "there is no frame just before"
-            return now, self.verdict(hard=False, score=0, threshold=self.difference, found=found)
+            return self.verdict(hard=False, score=0, threshold=self.difference, found=found)
         (most,) = largest_differences([shown.grey], view.grey)
         found = f"the block that changed most has changed by {most:.1f}"
-        return now, self.verdict(hard=most >= self.difference, score=most, threshold=self.difference, found=found)
+        return self.verdict(hard=most >= self.difference, score=most, threshold=self.difference, found=found)

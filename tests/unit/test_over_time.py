@@ -42,7 +42,7 @@ def view(seq: int, found: Detections, *, every_s: float = 0.4, level: int = 100,
 
 
 def flicker(*shown: Detections, every_s: float = 0.4) -> list[Verdict]:
-    memory, verdicts = None, []
+    memory, verdicts = Memory(), []
     for seq, found in enumerate(shown, 1):
         memory, verdict = Flicker().judge_next(memory, view(seq, found, every_s=every_s))
         verdicts.append(verdict)
