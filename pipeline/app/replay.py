@@ -79,7 +79,7 @@ def _tell(
         console.print(f"outputs   report: {options.report}", highlight=False, markup=False, soft_wrap=True)
     if config.sink.compare:
         try:
-            interrupted |= not _compared(report, finished, interrupts, int(interrupted), console)
+            interrupted |= _left_out_videos(report, finished, interrupts, int(interrupted), console)
         except StorageError:
             if not interrupted:
                 raise
@@ -88,8 +88,10 @@ def _tell(
     return _verdict(report, console, interrupted=interrupted)
 
 
-def _compared(report: Report, finished: Finished | None, interrupts: Interrupts, before: int, console: Console) -> bool:
-    """Make the compare videos that are missing; whether it was not interrupted more often than ``before``."""
+def _left_out_videos(
+    report: Report, finished: Finished | None, interrupts: Interrupts, before: int, console: Console
+) -> bool:
+    """Make the compare videos that are missing; whether it was interrupted more often than ``before``."""
     places = report.places
     there = [name for name in finished.compared if places.compare(name).exists()] if finished else []
     missing = [name for name in places.pictures if name not in there]
@@ -102,11 +104,11 @@ def _compared(report: Report, finished: Finished | None, interrupts: Interrupts,
             if finished:
                 finished.keep(places.finished)
     except KeyboardInterrupt:
-        return False
+        return True
     for stream in places.pictures:
         if (video := places.compare(stream)).exists():
             console.print(f"outputs   {stream} compare: {video}", highlight=False, soft_wrap=True)
-    return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

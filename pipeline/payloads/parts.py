@@ -119,7 +119,7 @@ class BudgetFields(Fields):
 
     @classmethod
     def of(cls, state: BudgetState) -> Self:
-        return cls(setting=state.setting, unit=state.unit, left=state.left, most=state.most, cost=state.cost)  # type: ignore[arg-type]
+        return cls.model_validate(state, from_attributes=True)
 
     def state(self) -> BudgetState:
         return BudgetState(self.setting, self.unit, self.left, self.most, self.cost)
@@ -139,16 +139,7 @@ class VerdictFields(Fields):
 
     @classmethod
     def of(cls, verdict: Verdict) -> Self:
-        return cls(
-            hard=verdict.hard,
-            miner=verdict.miner,
-            score=verdict.score,
-            threshold=verdict.threshold,
-            reason=verdict.reason,
-            audited=verdict.audited,
-            duplicate_of=verdict.duplicate_of,
-            budget=BudgetFields.of(verdict.budget) if verdict.budget else None,
-        )
+        return cls.model_validate(verdict, from_attributes=True)
 
     def verdict(self, memory: str = "") -> Verdict:
         return Verdict(
@@ -174,7 +165,7 @@ class CountsFields(Fields):
 
     @classmethod
     def of(cls, counts: Counts) -> Self:
-        return cls(read=counts.read, skipped=counts.skipped, dropped=counts.dropped, admitted=counts.admitted)
+        return cls.model_validate(counts, from_attributes=True)
 
     def counts(self) -> Counts:
         return Counts(self.read, self.skipped, self.dropped, self.admitted)

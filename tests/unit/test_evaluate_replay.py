@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 
 import numpy as np
@@ -63,19 +63,20 @@ def witness(table: Bench) -> Witness:
     return Witness([f"<b>{i}</b>.jpg" for i in range(n)], ("helmet_off",), truth, edge, cloud)
 
 
-def findings(table: Bench, *, human: bool = True) -> Findings:
+def findings(
+    table: Bench,
+    each: Mapping[str, Sequence[Verdict]] | None = None,
+    *,
+    map50_95: Ends = Ends(0.4, 0.5),  # noqa: B008 - frozen
+    watched: str = "helmet_off",
+    human: bool = True,
+    own: str = "Wrong",
+) -> Findings:
+    """What is found of these verdicts, or of a miner that knows and one that is always wrong."""
     knows = np.linspace(0, 1, PICTURES)
-    each = {"Knows": verdicts(knows), "Wrong": verdicts(1 - knows)}
-    return found(
-        table,
-        each,
-        (Budget.parse("20 % of the bytes"), each),
-        witness(table),
-        map50_95=Ends(0.4, 0.5),
-        watched="helmet_off",
-        human=human,
-        own="Wrong",
-    )
+    each = each or {"Knows": verdicts(knows), "Wrong": verdicts(1 - knows)}
+    budget = Budget.parse("20 % of the bytes")
+    return found(table, each, (budget, each), witness(table), map50_95=map50_95, watched=watched, human=human, own=own)
 
 
 def test_sending_what_the_edge_misses_recovers_the_gap(table: Bench) -> None:
@@ -114,17 +115,7 @@ def test_an_interval_holds_the_figure_and_more_pictures_narrow_it(table: Bench) 
 def test_a_cloud_that_is_no_better_leaves_no_gap() -> None:
     same = bench(made([True] * 4, [True] * 4), np.ones(4, np.int64), 0, (0.3, 0.3), resamples=5, seed=0)
     assert math.isnan(same.hardest(np.arange(4.0), 0.5).gap_recovered)
-    each = {"X": verdicts([0, 1, 2, 3])}
-    told = found(
-        same,
-        each,
-        (Budget.parse("20 % of the bytes"), each),
-        witness(same),
-        map50_95=Ends(1, 1),
-        watched="person",
-        human=True,
-        own="EdgeOnly",
-    )
+    told = findings(same, {"X": verdicts([0, 1, 2, 3])}, map50_95=Ends(1, 1), watched="person", own="EdgeOnly")
     report = told.json()
     assert report["misses"]["pictures"] == []
     assert "there is no gap to recover" in page(told, "set", {})
