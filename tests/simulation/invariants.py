@@ -9,7 +9,8 @@ from pipeline.messages import Message, Result, Store
 from pipeline.model import Counts, Ending, FrameId
 from pipeline.stage import StageName
 from stages.cloud import ANSWERS_KEPT, Cloud
-from stages.ledger import INTERRUPTED, SqliteLedger
+from stages.ledger import SqliteLedger
+from stages.ledger_rows import INTERRUPTED
 from stages.reader import Reader
 from stages.sink import COMMIT_AT, Sink
 from stages.uplink import ENDED_KEPT, Uplink
@@ -167,7 +168,8 @@ def _rows(world: World) -> dict[int, tuple[int, str]]:
     """The revision and ending of each frame in the ledger on disk."""
     assert isinstance(world.ledger, SqliteLedger)
     query = "SELECT seq, revision, ending FROM frames WHERE stream = ?"
-    return {seq: (revision, ending) for seq, revision, ending in world.ledger._connection.execute(query, (STREAM,))}
+    rows = world.ledger._rows._connection.execute(query, (STREAM,))
+    return {seq: (revision, ending) for seq, revision, ending in rows}
 
 
 def _written_once(world: World) -> None:

@@ -268,7 +268,7 @@ class World:
             path.write_bytes(_empty_ledger())
         ledger = SqliteLedger(path, "the simulation")
         # Processes die here, machines do not: nothing needs to reach the disk.
-        ledger._connection.execute("PRAGMA synchronous = OFF")
+        ledger._rows._connection.execute("PRAGMA synchronous = OFF")
         return ledger
 
     def _reopen(self, ledger: LedgerStore) -> LedgerStore:

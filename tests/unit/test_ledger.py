@@ -367,13 +367,13 @@ def test_counts_that_were_heard_before_cost_no_write(ledger: SqliteLedger) -> No
     ledger.open(reader())
     ledger.count(reader(status=SourceStatus.RUNNING, counted=counts(1)))
     ledger.commit()
-    writes = ledger._connection.total_changes
+    writes = ledger._rows._connection.total_changes
     ledger.count(reader(status=SourceStatus.RUNNING, counted=counts(1)))
     ledger.commit()
-    assert ledger._connection.total_changes == writes
+    assert ledger._rows._connection.total_changes == writes
     ledger.count(reader(status=SourceStatus.RUNNING, counted=counts(2)))
     ledger.commit()
-    assert ledger._connection.total_changes == writes + 1
+    assert ledger._rows._connection.total_changes == writes + 1
 
 
 def test_a_truncated_ledger_is_named_with_the_remedy(ledger: SqliteLedger) -> None:
@@ -417,8 +417,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_full_disk_is_a_storage_error_and_leaves_the_ledger_in_order(ledger: SqliteLedger) -> None:
     ledger.open(reader())
     ledger.commit()
-    (pages,) = ledger._connection.execute("PRAGMA page_count").fetchone()
-    ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
+    (pages,) = ledger._rows._connection.execute("PRAGMA page_count").fetchone()
+    ledger._rows._connection.execute(f"PRAGMA max_page_count = {pages}")
 
     def fill() -> None:
         for nth in range(1, 1000):
@@ -428,7 +428,7 @@ def test_a_full_disk_is_a_storage_error_and_leaves_the_ledger_in_order(ledger: S
         fill()
     ledger.rollback()
     assert ledger.kept(FrameId("gate", 1)) is None
-    ledger._connection.execute("PRAGMA max_page_count = 100000")
+    ledger._rows._connection.execute("PRAGMA max_page_count = 100000")
     admit(ledger, 1)
     ledger.commit()
     assert ledger.tally("gate").easy == 1
@@ -454,7 +454,7 @@ def test_a_ledger_that_is_removed_while_it_is_open_confirms_nothing_more(
 
 def test_a_transaction_that_a_broken_disk_undid_by_itself_is_rolled_back(ledger: SqliteLedger) -> None:
     admit(ledger, 1)
-    ledger._connection.close()
+    ledger._rows._connection.close()
     ledger.rollback()
     assert ledger.tally("gate").admitted == 0
 
@@ -471,7 +471,7 @@ def test_the_owner_lock_needs_no_room_for_a_name(tmp_path: Path, monkeypatch: py
 
 
 def test_somebody_else_who_writes_is_waited_for(ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger._connection.execute("PRAGMA busy_timeout = 1")
+    ledger._rows._connection.execute("PRAGMA busy_timeout = 1")
     with closing(sqlite3.connect(ledger.path)) as person:
         person.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageError, match="locked"):

@@ -298,6 +298,6 @@ def test_a_removal_that_the_ledger_does_not_take_is_done_again(house: House, mon
 
 
 def test_the_oldest_are_found_by_an_index_and_not_by_looking_at_every_frame(house: House) -> None:
-    plan = house.ledger._connection.execute(f"EXPLAIN QUERY PLAN {OLDEST}", ('["gate"]', 5)).fetchall()
+    plan = house.ledger._rows._connection.execute(f"EXPLAIN QUERY PLAN {OLDEST}", ('["gate"]', 5)).fetchall()
     assert [row[-1] for row in plan if "frames" in row[-1]] == ["SCAN frames USING INDEX frames_kept"]
     assert not [row for row in plan if "SORT" in row[-1] or "ORDER BY" in row[-1]]
