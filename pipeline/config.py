@@ -6,20 +6,17 @@ Nothing else in Tandem reads the environment. How a file and the environment are
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
-import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from pipeline.budget import BudgetSetting
+from pipeline.config_error import Variables, explained
 from pipeline.duration import Duration
-from pipeline.errors import ConfigError, together
+from pipeline.errors import ConfigError
 from pipeline.keep import Keep
 from pipeline.model import process_name, stream_name
 from pipeline.settings import (
@@ -246,10 +243,6 @@ class Config(Section):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
 
 
-Variables = Mapping[tuple[str, ...], str]
-"""The environment variables that set something, by the path of the setting."""
-
-
 def load(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
     """Put the config together: defaults, then ``file`` (YAML), then the environment, then ``overrides``.
 
@@ -307,7 +300,7 @@ def validated(settings: Mapping[str, Any], variables: Variables | None = None) -
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
-        raise together([_config_error(found, variables or {}) for found in _worth_telling(error)]) from error
+        raise explained(error, Config, variables or {}) from error
 
 
 def _has(settings: Any, path: Sequence[str]) -> bool:
@@ -316,68 +309,3 @@ def _has(settings: Any, path: Sequence[str]) -> bool:
             return False
         settings = settings[part]
     return True
-
-
-def _worth_telling(error: ValidationError) -> Iterator[ErrorDetails]:
-    """What is wrong, once for each setting; what is missing beside a typo may be what that one was to be."""
-    errors = error.errors(include_url=False)
-    typos = {found["loc"][:-1] for found in errors if found["type"] == "extra_forbidden"}
-    told = set()
-    for found in errors:
-        missing = found["type"] == "missing" and found["loc"][:-1] in typos
-        if not missing and found["loc"] not in told:
-            told.add(found["loc"])
-            yield found
-
-
-def _config_error(first: ErrorDetails, variables: Variables) -> ConfigError:
-    """One thing that is wrong, in words that say what would be right."""
-    path = tuple(str(part) for part in first["loc"] if part != "[key]")
-    at, name = next(
-        ((at, name) for at, name in variables.items() if at[: len(path)] == path or path[: len(at)] == at),
-        ((), ""),
-    )
-    field = ".".join((name, *path[len(at) :]) if name else path)
-    if first["type"] == "extra_forbidden":
-        variable = PREFIX if name.startswith(PREFIX) and len(at) >= len(path) else ""
-        return ConfigError(field, f"there is no such setting; {_hint(path, at, variable)}")
-    return ConfigError(field, _words(first))
-
-
-def _hint(path: tuple[str, ...], at: tuple[str, ...], prefix: str) -> str:
-    """What may have been meant, or what there is; as variables where there is a ``prefix``."""
-    known = _known(path[:-1])
-    close = difflib.get_close_matches(path[-1], known, n=1)
-    if not prefix:
-        return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-    names = [
-        prefix + "__".join((*path[:-1], key, *(at[len(path) :] if close else ()))).upper() for key in close or known
-    ]
-    return f"did you mean {names[0]}?" if close else f"known are {', '.join(names)}"
-
-
-def _words(error: ErrorDetails) -> str:
-    if error["type"] == "missing":
-        return "is required, but not set"
-    if error["type"] in ("model_type", "dict_type"):
-        return f"is a section: put keys below it (it is {_shown(error['input'])})"
-    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to ")[0]
-    shown = _shown(error["input"])
-    return message if message.startswith(f"{shown} ") else f"{message} (it is {shown})"
-
-
-def _shown(value: object) -> str:
-    """A value for people, without the password that a URL may have."""
-    return reprlib.repr(re.sub(r"//.*@", "//", value, flags=re.DOTALL) if isinstance(value, str) else value)
-
-
-def _known(path: Sequence[str]) -> list[str]:
-    """The settings in the section at ``path``."""
-    section: Any = Config
-    parts = iter(path)
-    for part in parts:
-        section = section.model_fields[part].annotation
-        if get_origin(section) is dict:  # the streams: any name, then the settings of one
-            next(parts, None)
-            section = get_args(section)[1]
-    return list(section.model_fields)
