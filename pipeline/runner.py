@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -17,25 +17,22 @@ import structlog
 
 from pipeline import wire
 from pipeline.errors import DropMessage, PacketTooLarge
+from pipeline.host import Host
 from pipeline.link import Link, LinkEvents
 from pipeline.messages import (
     Drain,
     HardExample,
     Message,
     StageState,
-    Tick,
     Undeliverable,
     WireMessage,
 )
-from pipeline.observer import Observe, Observer
+from pipeline.observer import Observe
 from pipeline.routes import ROUTES, filters, stream_of
 from pipeline.stage import Clock, Stage, StageName
-from pipeline.vitals import HasLevels, Pulse, Vitals
+from pipeline.vitals import Pulse, Vitals
 
 log = structlog.get_logger()
-
-TICK_LATE_S: Final = 0.1
-"""A stage whose inbox never empties gets its ``Tick`` at most so late."""
 
 TELL_LOSSES_S: Final = 5.0
 """The shortest time between two reports of what the link has lost."""
@@ -50,29 +47,6 @@ _CHAIN: Final = tuple(StageName)
 
 ABANDON_S: Final = 2.0
 """So long a stage may take to come to the end of its message when the process has failed."""
-
-
-@dataclass(slots=True)
-class Host:
-    """A stage, its inbox and its thread. A reader belongs to one stream, the others serve all."""
-
-    name: StageName
-    stage: Stage
-    stream: str
-    inbox: queue.SimpleQueue[Message | None] = field(default_factory=queue.SimpleQueue)
-    thread: threading.Thread | None = None
-    due_since_s: float = math.inf
-    told_to_drain: bool = False
-    drained: bool = False
-    pulse: Pulse = field(default_factory=Pulse)
-    observer: Observer | None = None
-
-    @property
-    def vitals(self) -> Vitals:
-        """How it is now; any thread may ask."""
-        alive = self.thread is not None and self.thread.is_alive()
-        levels = self.stage.levels if isinstance(self.stage, HasLevels) else None
-        return Vitals.of(self.pulse, self.name, self.stream, alive=alive, inbox=self.inbox.qsize(), levels=levels)
 
 
 class Runner:
@@ -255,7 +229,7 @@ class Runner:
     def _loop(self, host: Host) -> None:
         host.pulse.begins()
         while True:
-            message = self._next(host)
+            message = host.next(self._clock)
             if message is None:
                 return
             if host.observer:
@@ -270,19 +244,6 @@ class Runner:
             host.drained = host.told_to_drain and host.stage.drained
             if host.observer:
                 host.pulse.doing = None
-
-    def _next(self, host: Host) -> Message | None:
-        """The next message, or a ``Tick`` where the stage wants one and no message is waiting, or it is overdue."""
-        now_s = self._clock()
-        wait_s = host.stage.wakes_at_s - now_s
-        host.due_since_s = min(host.due_since_s, now_s) if wait_s <= 0 else math.inf
-        try:
-            if now_s - host.due_since_s > TICK_LATE_S:
-                raise queue.Empty  # noqa: TRY301 - as good as empty: messages may not keep time out
-            return host.inbox.get(timeout=min(wait_s, 3600.0)) if wait_s > 0 else host.inbox.get_nowait()
-        except queue.Empty:
-            host.due_since_s = math.inf
-            return Tick(self._clock())
 
     def _dispatch(self, message: Message, sender: Host) -> None:
         if type(message) not in ROUTES:

@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from broker.memory import MemoryBroker, MemoryLink
 from pipeline import wire
 from pipeline.errors import DropMessage
+from pipeline.host import TICK_LATE_S
 from pipeline.image import Image
 from pipeline.link import LinkEvents
 from pipeline.messages import (
@@ -33,7 +34,7 @@ from pipeline.messages import (
     Undeliverable,
     WireMessage,
 )
-from pipeline.runner import ELSEWHERE, MOST_TOPICS, TICK_LATE_S, Runner
+from pipeline.runner import ELSEWHERE, MOST_TOPICS, Runner
 from pipeline.stage import Clock, StageName
 from tests.examples import (
     SERVICE,

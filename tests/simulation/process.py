@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline import wire
 from pipeline.errors import DropMessage
+from pipeline.host import Host
 from pipeline.link import LinkEvents
 from pipeline.messages import HardExample, Inferred, Message, StageState, Tick
 from pipeline.routes import filters
-from pipeline.runner import Host, Runner
+from pipeline.runner import Runner
 from pipeline.stage import Stage, StageName
 from tests.simulation.doubles import boxes, number_of
 from tests.simulation.faults import SERVICE, STREAM, Fault
