@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import struct
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 import msgpack
@@ -105,7 +107,7 @@ class Memory:
                 and (
                     *(purse.began_s, purse.clock_s, purse.scored_s, purse.left),
                     *(purse.interval_s, purse.scored_interval_s, purse.cost, purse.costs),
-                    np.array(purse.scores, "<f8").tobytes(),
+                    struct.pack(f"<{3 * len(purse.scores)}d", *chain.from_iterable(purse.scores)),
                 ),
                 shown and (shown.media_s, shown.grey.tobytes()),
             )

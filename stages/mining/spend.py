@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import replace
 from typing import Final
 
@@ -22,12 +23,16 @@ LEAST_FRAMES: Final = 1.5
 
 SAMPLES: Final = 256
 WINDOW_S: Final = 300.0
-"""The quantile is that of at most so many scores, spread over the last five minutes."""
+"""The quantile is that of at most so many scores, spread over the last five minutes, or over what there was of them."""
 
 LEAST_SAMPLES: Final = 32
 """So many are kept however old they are."""
 
+LEVEL: Final = 0.4
+"""So full is the bucket while as much is spent as comes in, and the quantile is right. The rest is room for a lull."""
+
 _FORGETS: Final = 0.05
+_TINY: Final = 1e-9
 _BYTES_A_PIXEL: Final = 0.15
 """A JPEG of quality 85 before one has been seen."""
 
@@ -40,10 +45,10 @@ def spend(purse: Purse | None, budget: Budget, view: View, verdict: Verdict, dra
     The bucket (a token bucket, as in RFC 2697) is empty at first and fills in media time, so at no time has more been
     spent than has come in, but for audited frames and one that costs more than the bucket holds. Of the frames with a
     score, the part that can be paid for is sent: those above the quantile of the last minutes' scores that leaves this
-    part. The part grows as the bucket fills and shrinks as it empties, by f / (1 - f) of its level f, so that no income
-    is lost and no burst ends it; when it is full, any frame with a score is sent. What a frame costs is known
-    before it is decided: one that is wanted is encoded, which it must be to travel; of others it is the mean of those
-    before, and the first that has a score is encoded to begin with. Where what all frames take counts, each is encoded.
+    part. The part grows as the bucket fills and shrinks as it empties, so that no income is lost and no burst ends it;
+    when it is full, any frame with a score is sent. What a frame costs is known before it is decided: one that is
+    wanted is encoded, which it must be to travel; of others it is the mean of those before, and the first that has a
+    score is encoded to begin with. Where what all frames take counts, each is encoded.
 
     Args:
         purse: what is left from the frames before; None at first.
@@ -111,7 +116,8 @@ def _with_income(purse: Purse, budget: Budget, view: View) -> Purse:
 def _with_score(purse: Purse, media_s: float, rank: Rank) -> Purse:
     every_s = _mean(purse.scored_interval_s, max(0.0, media_s - purse.scored_s))
     scores = purse.scores
-    if not scores or not 0 <= media_s - scores[-1][0] < WINDOW_S / SAMPLES:
+    spread_s = min(WINDOW_S, media_s - purse.began_s)
+    if not scores or not 0 <= media_s - scores[-1][0] < spread_s / SAMPLES:
         old = sum(1 for at_s, _, _ in scores[: max(0, len(scores) + 1 - LEAST_SAMPLES)] if media_s - at_s > WINDOW_S)
         scores = (*scores[max(old, len(scores) + 1 - SAMPLES) :], (media_s, *rank))
     return replace(purse, scored_s=media_s, scored_interval_s=every_s, scores=scores)
@@ -145,14 +151,24 @@ def _most(purse: Purse, budget: Budget) -> float:
 def _least(purse: Purse, budget: Budget) -> Rank:
     """The score, and the draw among its equals, from which on a frame is sent."""
     level = min(1.0, max(0.0, purse.left / _most(purse, budget)))
-    part = _per_s(purse, budget) * purse.scored_interval_s / purse.cost * level / max(1 - level, 1e-9)
-    ranks = sorted((score, draw) for _, score, draw in purse.scores)
-    sent = round(part * len(ranks))
-    return (
-        ranks[-sent]
-        if 0 < sent <= len(ranks)
-        else (ranks[0] if sent else (math.nextafter(ranks[-1][0], math.inf), 0.0))
-    )
+    part = _per_s(purse, budget) * purse.scored_interval_s / purse.cost * _times(level)
+    scores = sorted(score for _, score, _ in purse.scores)
+    sent = min(round(part * len(scores)), len(scores))
+    if sent == 0:
+        return math.nextafter(scores[-1], math.inf), 0.0
+    least = scores[-sent]
+    equals = sorted(draw for _, score, draw in purse.scores if score == least)
+    return least, equals[len(scores) - sent - bisect_left(scores, least)]
+
+
+def _times(level: float) -> float:
+    """By what the level multiplies the part that is sent: 1 at ``LEVEL``, near 0 and nearly endless at the ends.
+
+    In between it hardly counts. Each frame that is sent moves the level, and a threshold that follows it closely does
+    not choose the hardest any more: with f / (1 - f), shuffled photographs recovered 3 to 5 points less of the gap.
+    """
+    odds = math.log(max(level, _TINY) / max(1 - level, _TINY)) - math.log(LEVEL / (1 - LEVEL))
+    return math.exp(odds / 4 + odds**3 / 20)
 
 
 def _found(verdict: Verdict) -> str:
