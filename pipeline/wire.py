@@ -104,23 +104,31 @@ def encode(service: str, message: WireMessage, now_s: float) -> Packet:
             it is larger than what is taken at the other end.
     """
     route = ROUTES[type(message)]
-    kind = _PAYLOADS.get(type(message))
     binary = route.kind in _WITH_PICTURE
     try:
-        body = {"v": VERSION, **(kind.of(message, now_s).model_dump(by_alias=True) if kind else _plain(message))}
-        payload = msgpack.packb(body, default=to_jsonable_python) if binary else to_json(body, inf_nan_mode="null")
+        payload = _packed(message, now_s) if binary else to_json(_fields(message, now_s), inf_nan_mode="null")
     except ValueError as error:  # of pydantic and msgpack, both of which have their own kinds of it
         raise DropMessage(f"it does not fit the wire format: {_reason(error)}") from error
     if len(payload) > (limit_bytes := _limit_bytes(route.kind)):
         raise DropMessage(f"a payload of {len(payload)} bytes is larger than the {limit_bytes} taken")
     return Packet(
         topic=str(topic_of(service, message)),
-        payload=bytes(payload),
+        payload=payload,
         content_type=ContentType.MSGPACK if binary else ContentType.JSON,
         retain=route.retain,
         expiry_s=_expiry_s(message),
         keep=route.keep,
     )
+
+
+def _packed(message: WireMessage, now_s: float) -> bytes:
+    fields = _PAYLOADS[type(message)].of(message, now_s).model_dump(by_alias=True)
+    return bytes(msgpack.packb(fields, default=to_jsonable_python))
+
+
+def _fields(message: WireMessage, now_s: float) -> Payload[Any] | Mapping[str, Any]:
+    kind = _PAYLOADS.get(type(message))
+    return kind.of(message, now_s) if kind else {"v": VERSION, **_plain(message)}
 
 
 def decode(topic: str, payload: bytes, now_s: float) -> WireMessage:

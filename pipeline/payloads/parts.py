@@ -8,7 +8,7 @@ from typing import Annotated, Final, Generic, Literal, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from pipeline.model import CLASS_NAME, MAX_COUNT, BudgetState, Counts, Detections, Verdict
 
@@ -171,18 +171,23 @@ class CountsFields(Fields):
         return Counts(self.read, self.skipped, self.dropped, self.admitted)
 
 
+_BOXES: Final = TypeAdapter(list[Box])
+
+
 def boxes(detections: Detections) -> list[Box]:
     """Detections as people read them: hundredths of pixels, scores to four places."""
     rows = zip(detections.boxes.tolist(), detections.scores.tolist(), detections.labels.tolist(), strict=True)
-    return [
-        Box.model_construct(
-            xyxy=tuple(round(edge, 2) for edge in box),
-            score=round(score, 4),
-            label=detections.names[label],
-            class_id=label,
-        )
-        for box, score, label in rows
-    ]
+    return _BOXES.validate_python(
+        [
+            {
+                "xyxy": [round(edge, 2) for edge in box],
+                "score": round(score, 4),
+                "class": detections.names[label],
+                "class_id": label,
+            }
+            for box, score, label in rows
+        ]
+    )
 
 
 def detections(rows: Sequence[Box]) -> Detections:
