@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -16,6 +17,15 @@ ROOT = Path(__file__).parent.parent
 
 settings.register_profile("shared machine", deadline=None)  # where others compute as well, a clock measures them
 settings.load_profile("shared machine")
+
+
+gc.disable()  # a third of the time to load all tests was the collector's, which found nothing
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was loaded, and stays, out of each later collection."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
