@@ -79,6 +79,7 @@ class OnnxSession:
             ) from error
         self.inputs = tuple(_info(node) for node in self._session.get_inputs())
         self.outputs = tuple(_info(node) for node in self._session.get_outputs())
+        self._outputs = [output.name for output in self.outputs]
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self.provider = _used_provider(self._session)
 
@@ -89,7 +90,7 @@ class OnnxSession:
             DropMessage: the model refuses these inputs, or fails on them.
         """
         try:
-            outputs: list[Array] = self._session.run(None, dict(inputs))
+            outputs: list[Array] = self._session.run(self._outputs, dict(inputs))
         except _FAULTS as error:
             shapes = ", ".join(f"{name} {array.dtype}{array.shape}" for name, array in inputs.items())
             raise DropMessage(f"{self._path.name} does not run on {shapes}: {_brief(error)}") from error

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from stages.mining.miner import View
 from stages.mining.uncertain import MOST_BOXES, Floats
-from stages.vision.iou import areas, iou
 
 VERSION: Final = 1
 """Changes with the meaning of any number in the row: what was fitted on others is of no use."""
@@ -28,10 +27,12 @@ TOP: Final = 25
 """So many of the best boxes have numbers of their own."""
 
 _SIZE_NAMES: Final = ("small", "medium", "large")
-_UNSURE: Final = 0.2
+_UNSURE: Final = 1  # the place in LEVELS of 0.2, from which on a box is perhaps there
 _IN_PLACE: Final = 0.4
 _EACH_PAIR_ONCE: Final = np.tri(TOP, k=-1, dtype=np.bool_)
 _LEAST_SIDE: Final = 1e-3
+_SIZES_BELOW: Final = SIZES[:2, None]
+_SIZES_APART: Final = np.diff(SIZES)[:, None]
 _TINY: Final = 1e-9
 
 
@@ -70,26 +71,37 @@ def features(view: View, classes: Sequence[str]) -> npt.NDArray[np.float32]:
         ValueError: a box is of another class.
     """
     seen = view.candidates
-    kept = np.argsort(-seen.scores, kind="stable")[:MOST_BOXES]
-    boxes, scores = seen.boxes[kept].astype(np.float64), seen.scores[kept].astype(np.float64)
-    labels = _as_in(seen.labels[kept], seen.names, classes)
-    sides = np.sqrt(areas(boxes) / (view.width * view.height))
+    kept = _best_first(seen.scores)
+    scores, labels = seen.scores[kept].astype(np.float64), _as_in(seen.labels[kept], seen.names, classes)
+    # By columns and in place, here and below: for so few boxes the time is what numpy takes to begin rows and arrays.
+    columns = seen.boxes[kept].T.astype(np.float64, order="C")
+    areas = np.multiply(*np.maximum(columns[2:] - columns[:2], 0))
+    sides = np.sqrt(areas / (view.width * view.height))
     sizes = np.log(np.maximum(sides, _LEAST_SIDE))
     groups = _groups(sizes, labels, len(classes))
-    counted = groups @ np.maximum(0, 1 - np.abs(scores[:, None] - SCORES) * (len(SCORES) - 1))
-    there = scores >= _UNSURE
-    unsure = np.minimum(scores, 1 - scores) * there
+    counts = len(scores) - scores[::-1].searchsorted(LEVELS)
+    there = counts[_UNSURE]
+    both = np.array((scores[:there], 1 - scores[:there]))
+    unsure = np.minimum(*both)
+    in_all = np.add.reduce(unsure)
     sums = [
-        counted.ravel(),
-        groups @ unsure,
-        (groups[len(SIZES) :] * scores).max(axis=1, initial=0),
-        (scores[:, None] >= LEVELS).sum(axis=0),
-        (unsure.sum(), _bits(scores) @ there),
-        _in_place(boxes[:TOP], scores[:TOP], labels[:TOP]),
+        (groups @ _near(scores)).ravel(),
+        groups[:, :there] @ unsure,
+        np.maximum.reduce(groups[len(SIZES) :] * scores, axis=1, initial=0),
+        counts,
+        (in_all, _bits(both), *_in_place(columns[:, :TOP], areas[:TOP], scores[:TOP], labels[:TOP])),
     ]
-    averages = _on_average(scores, unsure, sizes, there)
-    row = np.concatenate([np.sqrt(np.concatenate(sums)), averages, _top(scores), _top(sides)])
+    row = np.concatenate(
+        [np.sqrt(np.concatenate(sums)), _on_average(scores, in_all, sizes, there), _top(scores, sides)]
+    )
     return row.astype(np.float32)
+
+
+def _best_first(scores: npt.NDArray[np.float32]) -> slice | npt.NDArray[np.intp]:
+    """Where the ``MOST_BOXES`` best are; of boxes that come best first, a slice, which copies nothing."""
+    if np.count_nonzero(scores[1:] > scores[:-1]):
+        return np.argsort(-scores, kind="stable")[:MOST_BOXES]
+    return slice(MOST_BOXES)
 
 
 def _as_in(labels: npt.NDArray[np.int32], names: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.int32]:
@@ -105,43 +117,59 @@ def _as_in(labels: npt.NDArray[np.int32], names: Sequence[str], classes: Sequenc
 def _groups(sizes: Floats, labels: npt.NDArray[np.int32], classes: int) -> Floats:
     """(3 + C, N) in what part N boxes are small, medium and large, and of each class."""
     groups = np.empty((len(SIZES) + classes, len(sizes)))
-    low, high = np.interp(sizes, SIZES[:2], (0, 1)), np.interp(sizes, SIZES[1:], (0, 1))
-    groups[0], groups[1], groups[2] = 1 - low, low - high, high
+    above = (sizes - _SIZES_BELOW) / _SIZES_APART
+    low, high = np.minimum(np.maximum(above, 0, out=above), 1, out=above)
+    np.subtract(1, low, out=groups[0])
+    np.subtract(low, high, out=groups[1])
+    groups[2] = high
     groups[3:] = labels == np.arange(classes)[:, None]
     return groups
 
 
-def _bits(scores: Floats) -> Floats:
-    """(N,) what it would tell to know whether each is an object."""
-    p = np.minimum(np.maximum(scores, _TINY), 1 - _TINY)
-    bits: Floats = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
-    return bits
+def _near(scores: Floats) -> Floats:
+    """(N, 11) how near each is to each of ``SCORES``, from 1 to 0 at the next one."""
+    near = scores - SCORES[:, None]
+    np.abs(near, out=near)
+    near *= 1 - len(SCORES)
+    near += 1
+    return np.maximum(near, 0, out=near).T
 
 
-def _on_average(scores: Floats, unsure: Floats, sizes: Floats, there: npt.NDArray[np.bool_]) -> Floats:
-    """Mean uncertainty, mean score, mean size by score, and least size of what is perhaps there."""
+def _bits(both: Floats) -> float:
+    """What it would tell to know which of N are objects, by how likely each (2, N) is one and is none."""
+    some = np.maximum(both, _TINY)
+    return -float(np.vdot(some, np.log2(some)))
+
+
+def _on_average(scores: Floats, unsure: float, sizes: Floats, there: int) -> tuple[float, float, float, float]:
+    """Mean uncertainty, mean score, mean size by score, and least size of what is perhaps there: the first ones."""
     if not len(scores):
-        return np.zeros(4)
-    weight, count = scores.sum(), np.count_nonzero(there)
-    return np.array(
-        [
-            unsure.sum() / max(1, count),
-            weight / len(scores),
-            scores @ sizes / max(weight, _TINY),
-            sizes[there].min() if count else 0.0,
-        ]
-    )
+        return 0.0, 0.0, 0.0, 0.0
+    weight = float(np.add.reduce(scores))
+    least = float(np.minimum.reduce(sizes[:there])) if there else 0.0
+    return unsure / max(1, there), weight / len(scores), float(scores @ sizes) / max(weight, _TINY), least
 
 
-def _in_place(boxes: Floats, scores: Floats, labels: npt.NDArray[np.int32]) -> tuple[float, float]:
-    """The products of the scores of boxes that lie in one place, summed: of other classes, and of the same."""
-    i, j = np.nonzero((iou(boxes, boxes) >= _IN_PLACE) & _EACH_PAIR_ONCE[: len(scores), : len(scores)])
-    products, same = scores[i] * scores[j], labels[i] == labels[j]
-    return float(products @ ~same), float(products @ same)
+def _in_place(columns: Floats, areas: Floats, scores: Floats, labels: npt.NDArray[np.int32]) -> tuple[float, float]:
+    """The products of the scores of boxes that lie in one place, summed: of other classes, and of the same.
+
+    Whether their IoU, shared / (one + other - shared), is ``_IN_PLACE`` or more is told without a division.
+    """
+    low, high = columns[:2], columns[2:]
+    sides = np.minimum(high[:, :, None], high[:, None])
+    sides -= np.maximum(low[:, :, None], low[:, None])
+    shared = np.multiply(*np.maximum(sides, 0, out=sides))
+    shared *= 1 / _IN_PLACE + 1
+    near = shared >= np.add.outer(np.maximum(areas, _TINY), areas)  # empty boxes share nothing
+    near &= _EACH_PAIR_ONCE[: len(scores), : len(scores)]
+    i, j = np.divmod(near.ravel().nonzero()[0], len(scores))
+    other, same = np.bincount(labels[i] == labels[j], scores[i] * scores[j], 2)
+    return float(other), float(same)
 
 
-def _top(values: Floats) -> Floats:
-    """(TOP,) the first of them, then zeros."""
-    padded = np.zeros(TOP)
-    padded[: len(values)] = values[:TOP]
-    return padded
+def _top(scores: Floats, sides: Floats) -> Floats:
+    """(2 TOP,) the first scores, and the first sides, each then zeros."""
+    padded = np.zeros((2, TOP))
+    count = min(TOP, len(scores))
+    padded[0, :count], padded[1, :count] = scores[:count], sides[:count]
+    return padded.ravel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +15,15 @@ from stages.mining.fitted import FIT, INPUT, Fitted, fitted_of
 from stages.mining.miner import Miner, Share, View
 from stages.models import LEARNED, miner_path
 from stages.session import OnnxSession
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What is loaded. It is one value, since pydantic takes as long for each private one as a frame's verdict does."""
+
+    path: Path
+    session: OnnxSession
+    fitted: Fitted
 
 
 class Learned(Miner):
@@ -29,19 +39,17 @@ class Learned(Miner):
     model: str = Field(LEARNED, description="a file of `tandem mine fit`, or learned: that of the shipped models")
     threshold: Share = Field(0.75, description="a frame is hard that has more to gain than this part of frames")
 
-    _path: Path = PrivateAttr()
-    _session: OnnxSession = PrivateAttr()
-    _fitted: Fitted = PrivateAttr()
+    _file: _File = PrivateAttr()
 
     @property
     def path(self) -> Path:
         """The file."""
-        return self._path
+        return self._file.path
 
     @property
     def fitted(self) -> Fitted:
         """What its file says of itself."""
-        return self._fitted
+        return self._file.fitted
 
     def model_post_init(self, context: Any, /) -> None:  # noqa: ARG002 - pydantic's
         """Load the file.
@@ -49,9 +57,9 @@ class Learned(Miner):
         Raises:
             ConfigError: it is not there, or was not written by ``tandem mine fit`` of this version.
         """
-        self._path = miner_path(self.model)
-        self._session = OnnxSession("miner", self._path)
-        self._fitted = fitted_of(self._path, self._session.metadata)
+        path = miner_path(self.model)
+        session = OnnxSession("miner", path)
+        self._file = _File(path, session, fitted_of(path, session.metadata))
 
     def judge(self, view: View) -> Verdict:
         """Score: the rank of the expected gain, 0 to 1.
@@ -59,15 +67,16 @@ class Learned(Miner):
         Raises:
             DropMessage: there are boxes of classes that it was not fitted for.
         """
+        file = self._file
         try:
-            row = features(view, self._fitted.classes)
+            row = features(view, file.fitted.classes)
         except ValueError as error:
             raise DropMessage(
-                f"{self.path.name} does not fit the edge's model: {error}; make one for it with `{FIT}`"
+                f"{file.path.name} does not fit the edge's model: {error}; make one for it with `{FIT}`"
             ) from error
-        gain = float(self._session.run({INPUT: row[None]})[0].item())
-        score = self._fitted.rank(gain)
+        gain = float(file.session.run({INPUT: row[None]})[0].item())
+        score = file.fitted.rank(gain)
         hard = score >= self.threshold
-        found = f"the big model is expected to gain more than on {score:.0%} of the pictures of {self.path.name}"
+        found = f"the big model is expected to gain more than on {score:.0%} of the pictures of {file.path.name}"
         against = f", {'at or above' if hard else 'below'} {self.threshold:.0%}"
         return self.verdict(hard=hard, score=score, threshold=self.threshold, found=found, against=against)

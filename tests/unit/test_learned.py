@@ -152,6 +152,14 @@ def test_boxes_in_one_place_are_found_by_their_iou(seen: View) -> None:
         assert row[f"{what} class in place"] == pytest.approx(expected, abs=1e-4)
 
 
+def test_boxes_are_in_one_place_from_just_that_iou_on_and_empty_ones_never() -> None:
+    empty = [50, 50, 50, 50]
+    seen = view(np.array([[0, 0, 10, 10], [0, 0, 10, 4], empty, empty]), np.array([0.8, 0.5, 0.4, 0.4]), np.zeros(4))
+    row = dict(zip(FEATURES, features(seen, NAMES), strict=True))
+    assert row["same class in place"] == pytest.approx(np.sqrt(0.8 * 0.5))
+    assert row["other class in place"] == 0
+
+
 def test_classes_go_by_their_names_and_others_are_refused() -> None:
     boxes, scores = np.array([[0, 0, 9, 9], [20, 0, 29, 9]]), np.array([0.9, 0.4])
     turned = view(boxes, scores, np.array([1, 0]), NAMES[::-1])
