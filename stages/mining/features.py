@@ -29,7 +29,7 @@ TOP: Final = 25
 _SIZE_NAMES: Final = ("small", "medium", "large")
 _UNSURE: Final = 1  # the place in LEVELS of 0.2, from which on a box is perhaps there
 _IN_PLACE: Final = 0.4
-_EACH_PAIR_ONCE: Final = np.tri(TOP, k=-1, dtype=np.bool_)
+_PAIRS: Final = np.nonzero(np.tri(TOP, k=-1))  # each pair of the best once; those of the first few come first
 _LEAST_SIDE: Final = 1e-3
 _SIZES_BELOW: Final = SIZES[:2, None]
 _SIZES_APART: Final = np.diff(SIZES)[:, None]
@@ -155,14 +155,15 @@ def _in_place(columns: Floats, areas: Floats, scores: Floats, labels: npt.NDArra
 
     Whether their IoU, shared / (one + other - shared), is ``_IN_PLACE`` or more is told without a division.
     """
-    low, high = columns[:2], columns[2:]
-    sides = np.minimum(high[:, :, None], high[:, None])
-    sides -= np.maximum(low[:, :, None], low[:, None])
+    i, j = (pair[: len(scores) * (len(scores) - 1) // 2] for pair in _PAIRS)
+    one, two = columns.take(i, axis=1), columns.take(j, axis=1)
+    sides = np.minimum(one[2:], two[2:])
+    sides -= np.maximum(one[:2], two[:2])
     shared = np.multiply(*np.maximum(sides, 0, out=sides))
     shared *= 1 / _IN_PLACE + 1
-    near = shared >= np.add.outer(np.maximum(areas, _TINY), areas)  # empty boxes share nothing
-    near &= _EACH_PAIR_ONCE[: len(scores), : len(scores)]
-    i, j = np.divmod(near.ravel().nonzero()[0], len(scores))
+    total = np.maximum(areas, _TINY).take(i) + areas.take(j)  # empty boxes share nothing
+    near = (shared >= total).nonzero()[0]
+    i, j = i[near], j[near]
     other, same = np.bincount(labels[i] == labels[j], scores[i] * scores[j], 2)
     return float(other), float(same)
 
