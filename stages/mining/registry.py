@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -84,6 +84,10 @@ def check_first(miner: Miner) -> None:
         )
 
 
+_LIMITS: Final = {"gt": "above", "ge": "from", "le": "to", "lt": "below"}
+"""Pydantic's, in words, in the order in which they are said."""
+
+
 def _config_error(kind: type[Miner], error: ValidationError) -> ConfigError:
     first = error.errors(include_url=False)[0]
     known = list(kind.model_fields)
@@ -102,12 +106,14 @@ def _expected(field: FieldInfo) -> str:
     choices = get_args(field.annotation)
     if choices:
         return f"one of {', '.join(choices)}; the default is {field.default}"
-    limits: dict[str, Any] = {
-        limit: getattr(rule, limit) for rule in field.metadata for limit in ("ge", "le") if hasattr(rule, limit)
-    }
     what = "a whole number" if field.annotation is int else "a number"
-    span = f" from {limits['ge']} to {limits['le']}" if limits else ""
-    return f"{what}{span}; the default is {field.default}"
+    limits = (
+        f" {words} {getattr(rule, limit)}"
+        for limit, words in _LIMITS.items()
+        for rule in field.metadata
+        if getattr(rule, limit, None) is not None
+    )
+    return f"{what}{''.join(limits)}; the default is {field.default}"
 
 
 def _closest(wrong: str, known: Sequence[str]) -> str:

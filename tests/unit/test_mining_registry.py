@@ -97,3 +97,28 @@ def test_what_is_wrong_is_named_with_the_remedy(
 def test_a_miner_does_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         make_miner("Random", {}).random_ratio = 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", sorted(MINERS))
+def test_a_wrong_value_of_any_parameter_is_told_what_may_be(name: str) -> None:
+    for parameter, field in MINERS[name].model_fields.items():
+        if field.annotation is str:
+            continue
+        for wrong in ("abc", "", [], None):
+            with pytest.raises(ConfigError) as caught:
+                make_miner(name, {parameter: wrong})
+            assert str(caught.value).startswith(f"miner.{parameter}: {wrong!r} is not ")
+            assert "the default is" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "told"),
+    [
+        ("LeastConfidence", {"top": "0"}, "'0' is not a whole number from 1; the default is 5"),
+        ("Flicker", {"gap_s": "0"}, "'0' is not a number above 0; the default is 2.0"),
+        ("DifficultCase", {"small": "2"}, "'2' is not a number above 0 to 1; the default is"),
+    ],
+)
+def test_limits_are_said_where_there_are_any(name: str, parameters: dict[str, str], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        make_miner(name, parameters)
