@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -95,13 +96,17 @@ class Detections:
             raise ValueError(
                 f"boxes {self.boxes.shape}, scores {self.scores.shape} and labels {self.labels.shape} do not match"
             )
-        if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
+        if not n:
+            return
+        scores = self.scores.min(), self.scores.max()
+        edges = self.boxes.min(), self.boxes.max()
+        if not all(map(math.isfinite, (*edges, *scores))):  # both ends of a column with NaN are NaN
             raise ValueError("boxes and scores must be finite numbers")
-        if n and np.abs(self.boxes).max() > MAX_EDGE:
+        if edges[0] < -MAX_EDGE or edges[1] > MAX_EDGE:
             raise ValueError(f"boxes must lie within {MAX_EDGE:g} pixels of the corner")
-        if n and not (self.scores.min() >= 0 and self.scores.max() <= 1):
-            raise ValueError(f"scores must lie in 0..1, not {self.scores.min():g}..{self.scores.max():g}")
-        if n and not (self.labels.min() >= 0 and self.labels.max() < len(self.names)):
+        if scores[0] < 0 or scores[1] > 1:
+            raise ValueError(f"scores must lie in 0..1, not {scores[0]:g}..{scores[1]:g}")
+        if self.labels.min() < 0 or self.labels.max() >= len(self.names):
             raise ValueError(f"labels must be below {len(self.names)}, the number of class names")
 
     @classmethod

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from pipeline.errors import DecodeError
@@ -70,6 +71,7 @@ def parse(topic: str) -> Topic:
         raise DecodeError(topic, f"is no topic of Tandem: {error}") from error
 
 
+@lru_cache(maxsize=1024)  # the same few come again and again
 def _parse(topic: str) -> Topic:
     root, _, rest = topic.partition("/")
     service, _, rest = rest.partition("/")

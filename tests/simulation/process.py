@@ -77,19 +77,20 @@ class Process:
         ticked: set[StageName] = set()
         before = self.handled
         now_s = self.world.now()
+        hosts = self.hosts
         while self.alive:
-            ready = [host for host in self.hosts if not host.inbox.empty()]
+            ready = [host for host in hosts if not host.inbox.empty()]
             if ready:
                 self.handled += 1
                 host = ready[0] if len(ready) == 1 else self.world.draw.choice(ready)
                 self._step(host, host.inbox.get_nowait())
                 continue
-            due = next((h for h in self.hosts if h.name not in ticked and h.stage.wakes_at_s <= now_s), None)
+            due = next((h for h in hosts if h.name not in ticked and h.stage.wakes_at_s <= now_s), None)
             if due is None:
                 break
             ticked.add(due.name)
             self._step(due, Tick(now_s))
-        self.runs_at_s = max(now_s + PAUSE_S, min(host.stage.wakes_at_s for host in self.hosts))
+        self.runs_at_s = max(now_s + PAUSE_S, min([host.stage.wakes_at_s for host in hosts]))
         return self.handled > before
 
     def _step(self, host: Host, message: Message | None) -> None:

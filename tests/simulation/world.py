@@ -134,13 +134,12 @@ class World:
     @property
     def ended(self) -> bool:
         """Whether faults are over, everybody knows that the stream has ended, and the uplink knows it all stored."""
+        if self._now_s < START_S + self.schedule.calm_s:
+            return False
+        if not (self._camera_stopped if self.schedule.shape.live else self._clip_ended):
+            return False
         uplink = self.stage(StageName.UPLINK)
-        return (
-            self._now_s >= START_S + self.schedule.calm_s
-            and (self._camera_stopped if self.schedule.shape.live else self._clip_ended)
-            and isinstance(uplink, Uplink)
-            and not uplink._held
-        )
+        return isinstance(uplink, Uplink) and not uplink._held
 
     @property
     def _clip_ended(self) -> bool:
@@ -184,9 +183,10 @@ class World:
 
     def _until(self, over: Callable[[], bool], latest_s: float, check: Callable[[Process], None]) -> None:
         while not over() and self._now_s < latest_s:
-            alive = [process for process in self.processes.values() if process.alive]
-            runs_at_s = min((process.runs_at_s for process in alive), default=math.inf)
-            next_s = min(self._events[0][0] if self._events else math.inf, runs_at_s)
+            next_s = self._events[0][0] if self._events else math.inf
+            for process in self.processes.values():
+                if process.alive and process.runs_at_s < next_s:
+                    next_s = process.runs_at_s
             self._now_s = max(self._now_s, min(next_s, latest_s))
             while self._events and self._events[0][0] <= self._now_s:
                 heapq.heappop(self._events)[2]()
