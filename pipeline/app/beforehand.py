@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rich.console import Console
+
+from pipeline.app.classes import remarks
 from pipeline.app.fingerprint import differing
 from pipeline.app.parts import miner_of, sampling
 from pipeline.app.places import Places
@@ -22,35 +26,61 @@ from stages.sources.factory import check_source, make_source
 _AS_SHIPPED: Final = {name: ModelConfig.model_fields[name].default for name in ("input_shape", "classes", "providers")}
 
 
-def checked(config: Config) -> dict[str, int | None]:
-    """Look at miner, models and sources before anything starts; returns each source's frames, where they are known.
+@dataclass(frozen=True, slots=True)
+class Beforehand:
+    """What is known of a replay before it starts.
+
+    Attributes:
+        lengths: each source's frames, where they are known.
+        notes: what people should know of it, a line each.
+    """
+
+    lengths: Mapping[str, int | None]
+    notes: tuple[str, ...]
+
+    def tell(self, console: Console) -> None:
+        """Print the notes."""
+        for note in self.notes:
+            console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+
+
+def checked(config: Config) -> Beforehand:
+    """Look at miner, models and sources before anything starts.
 
     Raises:
         ConfigError: it says all that is wrong with them.
     """
     wrong: list[ConfigError] = []
     lengths: dict[str, int | None] = {}
+    models = {"detector": config.detector, "cloud": config.cloud}
+    # The shipped ones fit each other, and nothing can be wrong with them: ONNX Runtime is not loaded for nothing.
+    as_shipped = all(map(_as_shipped, models.values()))
+    names: dict[str, tuple[str, ...]] = {}
     with _noted(wrong):
         miner_of(config)
-    for section, model in (("detector", config.detector), ("cloud", config.cloud)):
+    for section, model in models.items():
         with _noted(wrong):
-            _check_model(section, model)
+            names[section] = _names(section, model, as_shipped=as_shipped)
     for stream in config.streams:
         with _noted(wrong):
             lengths[stream] = _length(config, stream)
     if wrong:
         raise together(wrong)
-    return lengths
+    notes = () if as_shipped else remarks(config, names)
+    return Beforehand(lengths, tuple(notes))
 
 
-def _check_model(section: str, model: ModelConfig) -> None:
-    path = model_path(model.model)
-    check_model_file(section, path)
-    if model.model in SHIPPED and model.model_copy(update=_AS_SHIPPED) == model:
-        return  # nothing can be wrong with it, and ONNX Runtime is not loaded for nothing
+def _as_shipped(model: ModelConfig) -> bool:
+    return model.model in SHIPPED and model.model_copy(update=_AS_SHIPPED) == model
+
+
+def _names(section: str, model: ModelConfig, *, as_shipped: bool) -> tuple[str, ...]:
+    check_model_file(section, model_path(model.model))
+    if as_shipped:
+        return ()
     from pipeline.app.detectors import check_detector
 
-    check_detector(section, model)
+    return check_detector(section, model)
 
 
 @contextlib.contextmanager

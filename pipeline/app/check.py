@@ -14,11 +14,12 @@ from typing import Final
 from rich.console import Console
 
 from broker.mqtt import MqttLink
+from pipeline.app.classes import remarks
 from pipeline.app.detectors import make_detector
 from pipeline.app.parts import NOTHING_TO_READ, broker_address, miner_of, sampling, with_little
 from pipeline.app.places import Places
 from pipeline.app.probes import Probes, Use
-from pipeline.config import Config
+from pipeline.config import Config, ModelConfig
 from pipeline.errors import ConfigError, TandemError
 from pipeline.model import name_from
 from pipeline.routes import ROUTES
@@ -32,16 +33,20 @@ REACHED_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was tried; ``error`` says what is wrong and what to do, and is empty where all is well."""
+    """One thing that was tried; ``error`` says what is wrong and what to do, and is empty where all is well.
+
+    One that is a ``note`` was not tried, and is no mistake, but should be known.
+    """
 
     what: str
     error: str = ""
     tried: bool = True
+    note: bool = False
 
     @property
     def word(self) -> str:
         """How it went, in five letters."""
-        return "WRONG" if self.error else "ok   " if self.tried else "left "
+        return "WRONG" if self.error else "note " if self.note else "ok   " if self.tried else "left "
 
 
 def check(config: Config, stages: Sequence[StageName], console: Console) -> int:
@@ -62,12 +67,9 @@ def _findings(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]
             yield Finding("sources", NOTHING_TO_READ)
         for stream in config.streams:
             yield _source(config, stream)
-    if with_little(config) in stages:
-        yield _tried(f"detector: {config.detector.model}", lambda: make_detector("detector", config.detector, 1))
     if StageName.MINER in stages:
         yield _tried(f"miner: {config.miner.name}", lambda: miner_of(config))
-    if StageName.CLOUD in stages:
-        yield _tried(f"cloud: {config.cloud.model}", lambda: make_detector("cloud", config.cloud, 1))
+    yield from _models(config, stages)
     if StageName.UPLINK in stages:
         outbox = Places.of(config).outbox
         yield _tried(f"outbox: {outbox}", partial(_writable, outbox))
@@ -84,6 +86,20 @@ def _tried(what: str, act: Callable[[], object]) -> Finding:
     except TandemError as error:
         return Finding(what, str(error))
     return Finding(what)
+
+
+def _models(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]:
+    wanted = {"detector": (with_little(config), config.detector), "cloud": (StageName.CLOUD, config.cloud)}
+    models = {section: model for section, (stage, model) in wanted.items() if stage in stages}
+    names: dict[str, tuple[str, ...]] = {}
+    for section, model in models.items():
+
+        def load(section: str = section, model: ModelConfig = model) -> None:
+            names[section] = make_detector(section, model, 1).names
+
+        yield _tried(f"{section}: {model.model}", load)
+    for remark in remarks(config, names):
+        yield Finding(remark, note=True)
 
 
 def _source(config: Config, stream: str) -> Finding:

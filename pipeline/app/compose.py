@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import cv2
+import structlog
 
 from broker.mqtt import MqttLink
+from pipeline.app.classes import remarks
 from pipeline.app.detectors import make_detector
 from pipeline.app.fingerprint import fingerprint
 from pipeline.app.parts import EDGE, NOTHING_TO_READ, broker_address, budgets, miner_of, sampling, with_little
@@ -43,6 +45,8 @@ from stages.sources.factory import make_source
 from stages.sqlite_outbox import SqliteOutbox
 from stages.uplink import Uplink
 from stages.vision.detect import OnnxDetector
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,8 @@ def compose(
     with_model = {little: ("detector", config.detector), StageName.CLOUD: ("cloud", config.cloud)}
     here = {stage: model for stage, model in with_model.items() if stage in stages}
     detectors = {stage: make_detector(section, model, len(here)) for stage, (section, model) in here.items()}
+    for remark in remarks(config, {section: detectors[stage].names for stage, (section, _) in here.items()}):
+        log.warning("classes", note=remark)
     models = tuple(f"{detector.model} on {detector.provider}" for detector in detectors.values())
     state = StageState(
         names.process, names.incarnation, tuple(stages), streams, models, online=True, unsent=0, refused=0

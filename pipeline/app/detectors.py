@@ -24,14 +24,14 @@ def make_detector(section: str, model: ModelConfig, sessions: int) -> OnnxDetect
     return detector
 
 
-def check_detector(section: str, model: ModelConfig) -> None:
-    """See that the model of a config section can be used; it is loaded on the CPU, and let go.
+def check_detector(section: str, model: ModelConfig) -> tuple[str, ...]:
+    """See that the model of a config section can be used; it is loaded on the CPU, and let go. Its class names.
 
     Raises:
         ConfigError: as ``make_detector``.
     """
     check_providers(section, model.providers)
-    _loaded(section, model, (CPU,), 1)
+    return _loaded(section, model, (CPU,), 1).names
 
 
 def _loaded(section: str, model: ModelConfig, providers: Sequence[str], threads: int) -> OnnxDetector:

@@ -71,14 +71,15 @@ def drill(config: Config, drill: Drill, console: Console) -> int:
         ConfigError: the call or config is wrong, before anything was run.
         ReplayError: a process failed.
     """
-    lengths = checked(config)
+    beforehand = checked(config)
+    beforehand.tell(console)
     _refuse_cameras(config)
     if drill.report:
         check_writable(drill.report)
     configs = {name: apart(config, name) for name in (_UNDISTURBED, _DRILLED)}
     for each in configs.values():
         remove_earlier(each)
-    run = partial(_played, options=Options(workers=drill.workers), lengths=lengths, console=console)
+    run = partial(_played, options=Options(workers=drill.workers), lengths=beforehand.lengths, console=console)
     console.print(f"{_UNDISTURBED}: the reference", highlight=False)
     reference = run(configs[_UNDISTURBED])
     if reference.interrupted:

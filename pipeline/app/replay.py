@@ -38,7 +38,8 @@ def replay(config: Config, options: Options, console: Console) -> int:
         ReplayError: a process failed.
         StorageError: there is no room for the compare video; all else is done.
     """
-    lengths = checked(config)
+    beforehand = checked(config)
+    beforehand.tell(console)
     if options.report:
         check_writable(options.report, needed(config, Places.of(config)))
     if options.fresh:
@@ -52,7 +53,7 @@ def replay(config: Config, options: Options, console: Console) -> int:
                 config, options, Played(earlier[1], False, ()), earlier[0], interrupts=interrupts, console=console
             )
         check_goes_on(config, places)
-        played = play(config, options, places, lengths, console, interrupts=interrupts)
+        played = play(config, options, places, beforehand.lengths, console, interrupts=interrupts)
         finished = None if played.interrupted or played.report is None else Finished.of(config, played.report)
         if finished:
             finished.keep(places.finished)
