@@ -42,7 +42,8 @@ class Spending:
             amounts = f"{size_text(round(self.spent))} of {size_text(round(self.allowed))}"
         else:
             amounts = f"{self.spent:.0f} of {self.allowed:.1f} frames"
-        return f"{self.setting}: {amounts} spent, {self.share:.0%}"
+        over = "; audited frames, and what costs more than the bucket holds, are paid off later"
+        return f"{self.setting}: {amounts} spent, {self.share:.0%}{over if self.spent > self.allowed else ''}"
 
 
 def spending(budget: Budget, paid: Paid) -> Spending:

@@ -27,10 +27,14 @@ SERVICE_HOST = re.compile(r"(?<!\$)\$\(([A-Z_]+)_SERVICE_HOST\)")
 @cache
 def rendered(overlay: str) -> tuple[Object, ...]:
     """The objects of an overlay."""
+    return kustomized(ROOT / "manifests/overlays" / overlay)
+
+
+def kustomized(folder: Path) -> tuple[Object, ...]:
+    """What ``kubectl apply -k`` would take to a cluster."""
     if shutil.which("kubectl") is None:
         pytest.skip("needs kubectl")
-    command = ["kubectl", "kustomize", str(ROOT / "manifests/overlays" / overlay)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(["kubectl", "kustomize", str(folder)], check=True, capture_output=True, text=True)
     assert not done.stderr, done.stderr
     return tuple(yaml.safe_load_all(done.stdout))
 

@@ -29,6 +29,8 @@ from tests.manifests.rendered import (
     config_files,
     containers,
     environment,
+    kustomized,
+    labels,
     main,
     of_kind,
     rendered,
@@ -203,3 +205,26 @@ def test_the_demo_clip_is_drawn_once_and_can_be_read(tmp_path: Path) -> None:
 def test_versions_of_image_and_project_agree() -> None:
     component = yaml.safe_load((ROOT / "manifests/components/image/kustomization.yaml").read_text())
     assert f'version = "{component["images"][0]["newTag"]}"' in (ROOT / "pyproject.toml").read_text()
+
+
+@overlays
+def test_with_the_component_metrics_prometheus_reaches_every_stage_and_nothing_else(
+    overlay: str, tmp_path: Path
+) -> None:
+    def relative(folder: str) -> str:
+        return os.path.relpath(ROOT / "manifests" / folder, tmp_path.resolve())
+
+    both = {"resources": [relative(f"overlays/{overlay}")], "components": [relative("components/metrics")]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(both))
+    plain = rendered(overlay)
+    added = [item for item in kustomized(tmp_path.resolve()) if item not in plain]
+    (policy,) = added
+    _validate(json.dumps(policy), OLDEST)
+    assert policy["metadata"]["namespace"] == "tandem"
+    ((names,),) = (policy["spec"]["podSelector"]["matchExpressions"],)
+    selected = {name for name, item in workloads(overlay).items() if labels(item)[names["key"]] in names["values"]}
+    assert selected == set(stages(overlay))
+    (rule,) = policy["spec"]["ingress"]
+    (port,) = rule["ports"]
+    for item in stages(overlay).values():
+        assert port["port"] in {each["name"] for each in main(item)["ports"]}

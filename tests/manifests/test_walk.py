@@ -16,7 +16,7 @@ import yaml
 from pipeline.app.sedna.read import read_objects
 from pipeline.app.sedna.translate import plan_service
 from tests.conftest import ROOT
-from tests.manifests.rendered import OVERLAYS, containers, of_kind, workloads
+from tests.manifests.rendered import OVERLAYS, containers, kustomized, of_kind, workloads
 
 README = (ROOT / "README.md").read_text()
 KUBERNETES = README.partition("\n## Kubernetes\n")[2].partition("\n## Guarantees\n")[0]
@@ -34,13 +34,6 @@ def lines(begin: str) -> list[list[str]]:
     found = [shlex.split(line) for line in LINES if line.startswith(begin)]
     assert found, begin
     return found
-
-
-def kustomized(folder: Path) -> list[dict[str, object]]:
-    if shutil.which("kubectl") is None:
-        pytest.skip("needs kubectl")
-    done = subprocess.run(["kubectl", "kustomize", str(folder)], check=True, capture_output=True, text=True)
-    return list(yaml.safe_load_all(done.stdout))
 
 
 def test_every_folder_that_is_applied_or_deleted_can_be() -> None:

@@ -219,4 +219,4 @@ def test_without_the_extra_the_command_says_how_to_get_it(tmp_path: Path) -> Non
         check=False,
     )
     assert ran.returncode == 2
-    assert "pip install 'tandem-inference[fit]'" in ran.stderr
+    assert ".venv/bin/pip install --editable '.[fit]'" in ran.stderr

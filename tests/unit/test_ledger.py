@@ -517,6 +517,8 @@ def test_what_was_spent_of_a_budget_is_what_sent_frames_cost(ledger: SqliteLedge
     }
     assert str(spent["gate"]) == "2 kB/s: 500 bytes of 3.1 KiB spent, 16%"
     assert str(spending(Budget.parse("25 %"), Paid(4, 1.2, 1.0, 4.0))) == "25 %: 1 of 1.0 frames spent, 100%"
+    over = str(spending(Budget.parse("25 %"), Paid(4, 1.2, 2.0, 4.0)))
+    assert over.startswith("25 %: 2 of 1.0 frames spent, 200%; audited frames, and ")
     assert spending(Budget.parse("20 % of the bytes"), paid).allowed == 195.0
     assert spent.keys() == {"gate"}
 

@@ -22,8 +22,8 @@ try:
 except ImportError as error:
     raise ConfigError(
         "tandem mine fit",
-        f"{error.name} is missing: install the extra with `pip install 'tandem-inference[fit]'`, "
-        "or `pip install '.[fit]'` in a copy of the project",
+        f"{error.name} is missing: install the extra, in the project's folder with "
+        "`.venv/bin/pip install --editable '.[fit]'`",
     ) from error
 
 Floats = npt.NDArray[np.float64]
