@@ -10,16 +10,18 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from pipeline.app.compose import compose
-from pipeline.app.outside import Outside
 from pipeline.config import Config
 from pipeline.errors import StorageError
 from pipeline.runner import Runner
 from pipeline.stage import StageName
+
+if TYPE_CHECKING:
+    from pipeline.app.outside import Outside
 
 log = structlog.get_logger()
 
@@ -56,13 +58,19 @@ def run(config: Config, stages: Sequence[StageName], *, held: str = "") -> None:
         signal.signal(number, asked)
     with ExitStack() as closing:
         # Before all that takes time, so that a probe finds somebody alive.
-        outside = None if config.http.port is None else Outside(config, config.http.port, closing)
+        outside = None if config.http.port is None else _outside(config, config.http.port, closing)
         make = partial(compose, config, stages, observe=outside.observe if outside else None)
         runner = make(closing, held) if held else _composed(make, closing, stop)
         if held:
             _await_begin(stop)
         if runner and not stop.is_set():
             _host(runner, stop, outside)
+
+
+def _outside(config: Config, port: int, closing: ExitStack) -> Outside:
+    from pipeline.app.outside import Outside
+
+    return Outside(config, port, closing)
 
 
 def _composed(make: Callable[[ExitStack], Runner], closing: ExitStack, stop: threading.Event) -> Runner | None:
@@ -83,8 +91,9 @@ def _composed(make: Callable[[ExitStack], Runner], closing: ExitStack, stop: thr
 
 
 def _host(runner: Runner, stop: threading.Event, outside: Outside | None) -> None:
-    # What was made up to here lives as long as the process: the collector need not look at it again and again.
-    gc.collect()
+    # What was made up to here lives as long as the process: the collector need not look at it again and again. What it
+    # has looked at twice already, it is not made to look at once more, which would take a tenth of a second.
+    gc.collect(1)
     gc.freeze()
     runner.start()
     if outside:

@@ -92,7 +92,8 @@ class Miner(BaseModel):
     view and memory.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    # A process has one miner of a score: what checks the parameters of the others is never made.
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, defer_build=True)
 
     name: ClassVar[str]
     """By which people choose it and verdicts name it."""
