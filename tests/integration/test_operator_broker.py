@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -36,13 +37,18 @@ pytestmark = [pytest.mark.mosquitto, pytest.mark.usefixtures("mosquitto")]
 
 
 @pytest.fixture
-def port(tmp_path: Path) -> Iterator[int]:
-    """A Mosquitto with the files that the operator makes, mounted as its Deployment says."""
+def made() -> dict[str, dict[str, Any]]:
+    """What the operator makes of the guide's service, by kind."""
     big, little, service = yaml.safe_load_all(GUIDE)
     models = {item["metadata"]["name"]: parsed(Model, item) for item in (big, little)}
     plan = plan_service(parsed(JointInferenceService, service), models)
     credentials = Credentials(PASSWORD, hashed(USER, PASSWORD))
-    made = {item["kind"]: item for item in broker_objects(plan, Image("tandem"), credentials)}
+    return {item["kind"]: item for item in broker_objects(plan, Image("tandem"), credentials)}
+
+
+@pytest.fixture
+def port(made: dict[str, dict[str, Any]], tmp_path: Path) -> Iterator[int]:
+    """A Mosquitto with the files that the operator makes, mounted as its Deployment says."""
     (tmp_path / "passwords").write_bytes(base64.b64decode(made["Secret"]["data"]["passwords"]))
     mqtt, health = free_ports(2)
     config = made["ConfigMap"]["data"]["mosquitto.conf"]
@@ -56,6 +62,16 @@ def port(tmp_path: Path) -> Iterator[int]:
         config = config.replace(old, new)
     with running(tmp_path, *config.splitlines()):
         yield mqtt
+
+
+def test_its_pod_is_restricted(made: dict[str, dict[str, Any]]) -> None:
+    pod = made["Deployment"]["spec"]["template"]["spec"]
+    assert (pod["securityContext"]["runAsNonRoot"], pod["automountServiceAccountToken"]) == (True, False)
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+    }  # fmt: skip
+    assert all(mount["readOnly"] for mount in container["volumeMounts"])
 
 
 def until(feeds: Feeds, counts: Counts) -> None:

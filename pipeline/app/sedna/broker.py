@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from broker.address import BrokerAddress
-from pipeline.app.sedna.names import BROKER, BROKER_SECRET, PREFIX, Image, owned, service_labels
+from pipeline.app.sedna.names import BROKER, BROKER_SECRET, CONFINED, PREFIX, Image, owned, service_labels
 from pipeline.app.sedna.objects import JointInferenceService
 from pipeline.app.sedna.translate import ServicePlan, WorkerPlan
 from pipeline.errors import ConfigError
@@ -201,11 +201,7 @@ def _container(image: Image) -> dict[str, Any]:
         "readinessProbe": probe("/readyz"),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": CONFINED,
         "volumeMounts": [
             {"name": volume, "mountPath": f"/etc/mosquitto/{path}", "readOnly": True}
             for volume, path in (("config", "conf"), ("health", "health"), ("secret", "secret"))

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pipeline.app.parts import EDGE
 from pipeline.app.places import Places
 from pipeline.app.sedna.model_source import MODELS
-from pipeline.app.sedna.names import KEEP_IMAGE, LOGIN, Image, deployment_name, labels, metadata
+from pipeline.app.sedna.names import CONFINED, KEEP_IMAGE, LOGIN, Image, deployment_name, labels, metadata
 from pipeline.app.sedna.objects import JointInferenceService
 from pipeline.app.sedna.translate import Side, WorkerPlan
 from pipeline.errors import ConfigError
@@ -31,11 +31,6 @@ _ON_EDGES: Final = (
     {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute"},
     {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute"},
 )
-_CONFINED: Final = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
 # A changed service rolls out: its edge does not refuse to go on, nor does it mix what two miners said.
 _SIDES: Final = {Side.EDGE: (*EDGE, "--anew"), Side.CLOUD: (StageName.CLOUD,)}
 
@@ -159,7 +154,7 @@ def _fetch(plan: WorkerPlan, image: Image) -> dict[str, Any]:
         "command": ["tandem", "fetch", plan.model.url, plan.model.in_container],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": dict(_CONFINED),
+        "securityContext": dict(CONFINED),
         "volumeMounts": [{"name": "tandem-model", "mountPath": str(MODELS)}],
     }
 
@@ -207,7 +202,7 @@ def _container(
         "terminationMessagePolicy": "FallbackToLogsOnError",  # kubectl describe says why it ended
         **kept,
         "env": list(_variables(kept.get("env") or (), defaults, own)),
-        "securityContext": {**_CONFINED, **(kept.get("securityContext") or {})},
+        "securityContext": {**CONFINED, **(kept.get("securityContext") or {})},
     }
 
 

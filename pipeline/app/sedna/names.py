@@ -21,6 +21,13 @@ BROKER_SECRET: Final = "tandem/broker-secret"  # noqa: S105 - an annotation
 LOGIN: Final = "tandem/login"
 """The annotation of a worker's pod that changes with the password of the service's own broker."""
 
+CONFINED: Final = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+"""What every container may not do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
