@@ -187,7 +187,7 @@ class Counts:
 
     Attributes:
         read: all that the source gave.
-        skipped: left out by sampling.
+        skipped: left out by sampling, or damaged: they cannot be read.
         dropped: sampled, but the window was full (live sources only).
         admitted: sent into the pipeline.
     """

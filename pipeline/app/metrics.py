@@ -24,7 +24,9 @@ _STREAM: Final = ("stream",)
 _STAGE: Final = ("stage", "stream")
 
 READ: Final = Metric("tandem_frames_read_total", "counter", _STREAM, "frames that the source gave")
-SKIPPED: Final = Metric("tandem_frames_skipped_total", "counter", _STREAM, "frames that sampling left out")
+SKIPPED: Final = Metric(
+    "tandem_frames_skipped_total", "counter", _STREAM, "frames that sampling left out, or that cannot be read"
+)
 DROPPED: Final = Metric(
     "tandem_frames_dropped_total", "counter", _STREAM, "frames of a camera that found the window full"
 )

@@ -36,7 +36,8 @@ def natural_order(path: Path) -> tuple[list[tuple[bool, int, str]], str]:
 class FolderSource:
     """The pictures of a folder (.jpg .jpeg .png .bmp .webp), each a source frame, numbered in natural order.
 
-    A JPEG goes on as the bytes that it is. A picture that cannot be read is skipped, counted and logged.
+    A JPEG goes on as the bytes that it is. A picture that cannot be read is skipped, counted and logged, and
+    ``Ended.note`` says how many there were.
     """
 
     live = False
@@ -63,6 +64,7 @@ class FolderSource:
         self._at = 0
         self._first_seq = 1
         self._wanted: Wanted = every_frame
+        self._unreadable: list[str] = []
 
     def open(self, first_seq: int = 1, wanted: Wanted = every_frame) -> None:
         """List the pictures.
@@ -72,14 +74,14 @@ class FolderSource:
         """
         self._paths = pictures_in(self._folder, self.name)
         self.length = len(self._paths)
-        self._at, self._first_seq, self._wanted = 0, first_seq, wanted
+        self._at, self._first_seq, self._wanted, self._unreadable = 0, first_seq, wanted, []
 
     def read(self) -> Picture | Passed | Ended:
         """The next sampled and wanted picture, or the end."""
         skipped = done = 0
         for _ in range(PASS_AT_MOST):
             if self._at >= len(self._paths):
-                return Ended(Passed(skipped, done=done), "")
+                return Ended(Passed(skipped, done=done), self._note())
             path, seq = self._paths[self._at], self._first_seq + self._at
             self._at += 1
             if not self._sampling.takes(seq, self.fps or DEFAULT_FPS):
@@ -102,7 +104,15 @@ class FolderSource:
             return picture_file(path, self._quality)
         except (OSError, DropMessage) as error:
             _log.warning("picture_unreadable", source=self.name, picture=path.name, reason=str(error))
+            self._unreadable.append(f"{path.name} ({error})")
             return None
+
+    def _note(self) -> str:
+        if not self._unreadable:
+            return ""
+        many = len(self._unreadable)
+        what = "a picture that cannot be read" if many == 1 else f"{many} pictures that cannot be read, the first one"
+        return f"{self.name} has {what}: {self._unreadable[0]}; copy it anew, since damaged ones are skipped"
 
 
 def pictures_in(folder: Path, name: str) -> list[Path]:

@@ -387,9 +387,12 @@ def test_an_unreadable_picture_is_skipped_and_counted(tmp_path: Path) -> None:
     (tmp_path / "3.png").write_bytes(b"no picture")
     (tmp_path / "4.jpg").mkdir()
     cv2.imwrite(str(tmp_path / "5.png"), pixels(9))
-    pictures, passed, _ = read_all(FolderSource(str(tmp_path), EVERY))
+    source = FolderSource(str(tmp_path), EVERY, name="photos")
+    pictures, passed, ended = read_all(source)
     assert [picture.seq for picture in pictures] == [1, 5]
     assert passed == Passed(skipped=3)
+    assert ended.note.startswith("photos has 3 pictures that cannot be read, the first one: 2.jpg (it is empty")
+    assert read_all(source, lambda seq: seq == 2)[2].note.startswith("photos has a picture that cannot be read: 2.jpg")
     assert (pictures[1].image.pixels == 9).all()
 
 
