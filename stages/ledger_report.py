@@ -169,6 +169,17 @@ def read_frames(path: Path, stream: str, *, corrected: bool = False) -> Iterator
             yield FrameRow(stream, *about, edge, joint, have, bool(removed), bool(audited), captured_ns, bool(seen))
 
 
+def read_seqs(path: Path, stream: str, folder: str) -> Iterator[int]:
+    """The frames of a stream that have a file in ``folder`` (``all``, ``hard_edge``, ``hard_cloud``, ``dataset``), the
+    newest first; errors as of ``read_report``.
+    """
+    query = """SELECT seq FROM frames WHERE stream = ? AND removed_ns IS NULL
+        AND instr(',' || edge_files || ',' || coalesce(cloud_files, '') || ',', ',' || ? || ',') ORDER BY seq DESC"""
+    with _reading(path) as connection:
+        for (seq,) in connection.execute(query, (stream, folder)):
+            yield seq
+
+
 def read_media_s(path: Path, stream: str) -> list[float]:
     """When in their source the frames lie whose pictures were not removed, seconds; errors as of ``read_report``."""
     query = "SELECT media_s FROM frames WHERE stream = ? AND removed_ns IS NULL ORDER BY seq"

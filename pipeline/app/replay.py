@@ -15,6 +15,7 @@ from broker.mosquitto import PrivateMosquitto
 from pipeline.app.beforehand import check_goes_on, check_writable, checked, needed
 from pipeline.app.finished import Finished
 from pipeline.app.interrupts import INTERRUPTED, Interrupts
+from pipeline.app.lost_pictures import check_pictures
 from pipeline.app.outcome import make_compare_videos, say_what_became
 from pipeline.app.parts import budgets
 from pipeline.app.places import Places
@@ -47,12 +48,15 @@ def replay(config: Config, options: Options, console: Console) -> int:
     places = Places.of(config)
     with Interrupts().heeded() as interrupts:
         earlier = Finished.read(config, places)
+        if earlier is None:
+            check_goes_on(config, places)
+        for lost in check_pictures(places):
+            console.print(f"note: {lost}; --fresh makes them anew", highlight=False, markup=False, soft_wrap=True)
         if earlier is not None:
             console.print("finished before: nothing is left to do; --fresh begins anew", highlight=False)
             return _tell(
                 config, options, Played(earlier[1], False, ()), earlier[0], interrupts=interrupts, console=console
             )
-        check_goes_on(config, places)
         played = play(config, options, places, beforehand.lengths, console, interrupts=interrupts)
         finished = None if played.interrupted or played.report is None else Finished.of(config, played.report)
         if finished:

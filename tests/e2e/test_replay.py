@@ -194,6 +194,11 @@ def test_the_same_replay_gives_the_same_bytes(undisturbed: Replay, clip: Path, t
     assert report == json.loads((tandem.folder / "first.json").read_text())
     assert report["streams"] == undisturbed.report["streams"]
     assert report["outputs"]["streams"][STREAM]["compare"] == "again/compare.webm"
+    # Pictures that somebody has removed are not made again, which is said.
+    shutil.rmtree(out.folder / "hard_cloud")
+    without = tandem("replay", clip, "--out", "again", *SETTINGS, "--no-compare")
+    assert without.exit_code == 0, without
+    assert "note: again/hard_cloud has none of the pictures of stream 'gate'" in without.stdout
     # Another config would mix two runs.
     other = tandem("replay", clip, "--out", "again", *SETTINGS, "--every", "3")
     assert other.exit_code == 2
@@ -328,6 +333,9 @@ def test_sednas_variables_are_understood(clip: Path, tandem: Tandem) -> None:
     assert [row["threshold"] for row in state.rows()] == pytest.approx([0.3] * 8)
     assert (outputs / ".tandem" / "compare.webm").exists()
     assert sorted(path.name for path in tandem.folder.iterdir() if path.name[0] != ".") == ["r.json", "sedna"]
+    elsewhere = tandem("replay", env={**env, "all_examples_inference_output": str(outputs / "elsewhere")})
+    assert elsewhere.exit_code == 2
+    assert f"sink.all_examples: {outputs}/elsewhere has none of the pictures of stream 'camera'" in elsewhere.error
 
 
 def test_a_file_at_its_own_speed_takes_its_own_time(clip: Path, tandem: Tandem) -> None:
