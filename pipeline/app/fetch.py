@@ -26,8 +26,7 @@ def fetch(url: str, file: Path) -> None:
         SourceError: the server does not answer, or breaks off.
         StorageError: it cannot be stored, e.g. for want of room.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise ConfigError(url, "write http://HOST/PATH or https://HOST/PATH")
+    _check(url)
     try:
         with tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.") as folder:
             part = Path(folder) / file.name
@@ -37,12 +36,21 @@ def fetch(url: str, file: Path) -> None:
         raise storage_error(file, error) from error
 
 
+def _check(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigError(url, f"{error}; write http://HOST/PATH or https://HOST/PATH") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(url, "write http://HOST/PATH or https://HOST/PATH")
+
+
 def _copy(url: str, part: Path) -> None:
     with _opened(url) as answer, part.open("wb") as out:
         while block := _read(url, answer):
             out.write(block)
-        wanted = answer.headers.get("Content-Length")
-        if wanted is not None and out.tell() != int(wanted):
+        wanted = answer.headers.get("Content-Length", "")
+        if wanted.isdecimal() and out.tell() != int(wanted):  # what is no number says nothing
             raise SourceError(f"{url}: it broke off after {out.tell()} of {wanted} bytes")
 
 
@@ -53,7 +61,7 @@ def _opened(url: str) -> http.client.HTTPResponse:
         if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
             raise ConfigError(url, f"the server says {error.code} {error.reason}") from error
         raise SourceError(f"{url}: the server says {error.code} {error.reason}") from error
-    except (http.client.InvalidURL, UnicodeError) as error:
+    except (http.client.InvalidURL, ValueError) as error:  # also where the server sends us on
         raise ConfigError(url, str(error)) from error
     except urllib.error.URLError as error:
         raise SourceError(f"{url}: {error.reason}") from error

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import http.client
+import http.server
 import io
 import os
+import threading
 import urllib.request
 from collections.abc import Callable
 from email.message import Message
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +53,43 @@ def test_an_answer_that_breaks_off_amid_a_chunk_is_the_servers(tmp_path: Path, m
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("url", ["http://models.example:many/a.onnx", "http://models.example/a b.onnx", f"{URL}/é"])
+class Wordy(Answer):
+    """Of a server whose length is no number."""
+
+    headers = Message()
+    headers["Content-Length"] = "5, 5"
+
+
+def test_a_length_that_is_no_number_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, Wordy)
+    fetch(URL, tmp_path / "little.onnx")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"model"]
+
+
+def test_a_server_that_sends_us_on_to_no_url_is_told(tmp_path: Path) -> None:
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(HTTPStatus.FOUND)
+            self.send_header("Location", "http://[::1/a.onnx")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Server) as server:
+        answering = threading.Thread(target=server.handle_request)
+        answering.start()
+        with pytest.raises(ConfigError, match="Invalid IPv6 URL"):
+            fetch(f"http://127.0.0.1:{server.server_port}/a.onnx", tmp_path / "a.onnx")
+        answering.join()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://models.example:many/a.onnx", "http://models.example/a b.onnx", f"{URL}/é"),
+        *("http://[::1/a.onnx", "http:///a.onnx"),
+    ],
+)
 def test_a_url_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError):
         fetch(url, tmp_path / "a.onnx")
