@@ -144,12 +144,17 @@ def prepare(path: Path, connection: sqlite3.Connection) -> None:
     Raises:
         ConfigError: another program wrote it, or another Tandem.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if version == 0 and tables == 0:
+    if is_new(connection):
         connection.executescript(_TABLES)
     else:
         check_format(path, connection)
+
+
+def is_new(connection: sqlite3.Connection) -> bool:
+    """Whether a database has nothing in it: it was just made, or its process died as it made it."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return bool(version == 0 and tables == 0)
 
 
 def check_format(path: Path, connection: sqlite3.Connection) -> None:

@@ -57,6 +57,16 @@ def test_what_another_tandem_made_is_set_aside(config: Config, places: Places) -
     assert names(places) == {"ledger.sqlite.before-20260102T030405Z", "outbox.before-20260102T030405Z"}
 
 
+def test_a_ledger_that_was_never_finished_is_as_good_as_none(config: Config) -> None:
+    """A full disk or a power cut leaves an empty file, and a pod could never begin."""
+    places = Places.of(config)
+    places.ledger.parent.mkdir(parents=True)
+    places.ledger.touch()
+    begin_anew(config, NOW)
+    assert names(places) == {"ledger.sqlite"}
+    SqliteLedger(places.ledger, "a test").close()
+
+
 def test_what_somebody_writes_stays_where_it_is(config: Config, places: Places) -> None:
     there = names(places)
     with (
