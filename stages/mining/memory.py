@@ -124,7 +124,7 @@ class Memory:
         try:
             version, seen, sent, purse, shown = msgpack.unpackb(base64.b64decode(text, validate=True))
             if version != FORMAT:
-                raise ValueError(f"a miner's memory has format {version}, but this Tandem knows {FORMAT}")  # noqa: TRY301 - as unreadable as a damaged one
+                raise ValueError(f"it has format {version}, but this Tandem knows {FORMAT}")  # noqa: TRY301 - as unreadable as a damaged one
             return cls(
                 _seen(seen) if seen else None,
                 tuple(_sent(*one) for one in sent),
@@ -132,7 +132,7 @@ class Memory:
                 Shown(shown[0], _grey(shown[1])) if shown else None,
             )
         except (msgpack.UnpackException, ValueError, TypeError) as error:
-            raise ValueError(f"a miner's memory cannot be read, it is damaged: {error}") from error
+            raise ValueError(f"a miner's memory cannot be read: {error}") from error
 
 
 def _boxes(boxed: Seen | Sent) -> tuple[bytes, bytes]:

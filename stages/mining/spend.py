@@ -23,7 +23,9 @@ LEAST_FRAMES: Final = 1.5
 
 SAMPLES: Final = 256
 WINDOW_S: Final = 300.0
-"""The quantile is that of at most so many scores, spread over the last five minutes, or over what there was of them."""
+"""The quantile is that of at most so many scores, spread over the last five minutes.
+
+Before that they are all there were, and once these are too many, those spread over the last two thirds of the time."""
 
 LEAST_SAMPLES: Final = 32
 """So many are kept however old they are."""

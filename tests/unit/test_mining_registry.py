@@ -6,7 +6,14 @@ import pytest
 
 from pipeline.errors import ConfigError
 from stages.mining.ibt import IBT
+from stages.mining.miner import Miner
 from stages.mining.registry import MINERS, make_miner
+
+
+def test_who_looks_back_says_so() -> None:
+    """What is remembered is kept for those who say so, and asked for after a restart."""
+    looks_back = {name for name, kind in MINERS.items() if kind.judge_next is not Miner.judge_next}
+    assert {name for name, kind in MINERS.items() if kind.over_time} == looks_back == {"Flicker", "Motion"}
 
 
 def test_names_and_defaults() -> None:

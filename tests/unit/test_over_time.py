@@ -106,6 +106,7 @@ def test_a_frame_that_equals_one_that_was_sent_is_not_sent_again() -> None:
     assert suppressed(view(1, found), view(2, found, level=103), view(3, found, level=140)) == [None, 1, None]
     assert suppressed(view(1, found), view(2, moved), view(3, found), view(4, moved)) == [None, None, 1, 2]
     assert suppressed(view(1, found), view(2, seen((100, 100, 40, 40, 1)))) == [None, None]
+    assert suppressed(view(1, found), view(2, found, level=110), view(3, found, level=105)) == [None, None, 2]
     assert suppressed(view(1, found, every_s=50), view(2, found, every_s=50), view(3, found, every_s=50)) == [
         None,
         1,

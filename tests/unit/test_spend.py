@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from dataclasses import replace
 from functools import cache
 
+import msgpack
 import numpy as np
 import pytest
 
@@ -157,6 +159,19 @@ def test_a_budget_goes_to_the_hardest(setting: str, fps: float) -> None:
     assert np.mean(np.array(sent) > 0.8) >= 0.9
 
 
+@pytest.mark.parametrize(("setting", "fps"), [("20 %", 25.0), ("30 frames/min", 2.5)])
+def test_of_equal_scores_the_draw_tells_who_is_sent(setting: str, fps: float) -> None:
+    """Not who comes first: of 700 frames two fifths are as hard as can be, and half of these can be paid for."""
+    draw, budget, purse, sent = np.random.default_rng(6), Budget.parse(setting), None, []
+    for i, (hardest, tie) in enumerate(zip(draw.random(700) < 0.4, draw.random(700).tolist(), strict=True)):
+        asked = Verdict(hard=False, miner="m", score=float(hardest), threshold=None, reason="so")
+        purse, verdict = spend(purse, budget, view(i + 1, i / fps, picture(8_000)), asked, tie)
+        sent += [(hardest, tie)] * verdict.hard
+    ties = np.array([tie for hardest, tie in sent if hardest])
+    assert len(ties) > 0.9 * len(sent)
+    assert np.mean(ties > 0.4) >= 0.85
+
+
 def test_what_has_no_score_costs_nothing_and_what_is_hard_without_one_is_sent() -> None:
     budget, purse = Budget.parse("50 %"), None
     sent = 0
@@ -227,8 +242,14 @@ def test_an_easy_frame_is_not_encoded_for_its_size() -> None:
 def test_a_purse_comes_back_exactly() -> None:
     purse = Purse(0.1, 1 / 3, 2 / 3, -5.25, 0.1, 0.2, math.pi, 7, ((0.1, 0.2, 0.3), (1.1, -2.0, 0.7)))
     assert Memory.of(Memory(purse=purse).text()) == Memory(purse=purse)
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match="a miner's memory cannot be read"):
         Memory.of("AAAA")
+
+
+def test_the_memory_of_another_tandem_is_told_by_its_format() -> None:
+    another = base64.b64encode(msgpack.packb((2, None, [], None, None))).decode()
+    with pytest.raises(ValueError, match="cannot be read: it has format 2, but this Tandem knows 3"):
+        Memory.of(another)
 
 
 @pytest.mark.parametrize("name", sorted(name for name, kind in MINERS.items() if not kind.needs_picture))
