@@ -12,7 +12,7 @@ from typing import Self
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.app.fingerprint import fingerprint
-from pipeline.app.parts import budgets, sampling
+from pipeline.app.parts import budgets, no_audit, sampling
 from pipeline.app.places import Places
 from pipeline.app.report import Report, Run
 from pipeline.config import Config
@@ -53,7 +53,7 @@ class Finished:
         """The replay of this config and its report, if it is finished and nothing of it has changed since."""
         try:
             known = TypeAdapter(cls).validate_json(places.finished.read_bytes())
-            report = Report.read(places, known.run, budgets(config))
+            report = Report.read(places, known.run, budgets(config), no_audit(config))
             if known.shapes == _shapes(config) and cls.of(config, report) == replace(known, compared=()):
                 return known, report
         except (OSError, ValidationError, TandemError):  # whatever it is: a run will tell

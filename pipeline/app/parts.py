@@ -12,7 +12,7 @@ from pipeline.errors import ConfigError
 from pipeline.stage import StageName
 from stages.mining.learned import Learned
 from stages.mining.miner import Miner
-from stages.mining.registry import check_first, make_miner
+from stages.mining.registry import MINERS, check_first, make_miner
 from stages.sources.sampling import AtRate, Every, Sampling
 
 EDGE: Final = (StageName.READER, StageName.DETECTOR, StageName.MINER, StageName.UPLINK, StageName.SINK)
@@ -53,6 +53,13 @@ def budgets(config: Config) -> dict[str, Budget]:
     others = [name for name in config.streams if name not in own]
     shared = config.budget.divided(len(others)) if config.budget else None
     return own | (dict.fromkeys(others, shared) if shared else {})
+
+
+def no_audit(config: Config) -> str:
+    """Why no easy frame is sent to see what easy frames hide; empty where some are."""
+    if not MINERS[config.miner.name].audited:
+        return f"{config.miner.name} sends nothing to the cloud, not even an audit"
+    return "" if config.audit.share else "the cloud sees no easy frame, since audit.share is 0"
 
 
 def miner_of(config: Config) -> Miner:

@@ -17,7 +17,7 @@ from pipeline.app.finished import Finished
 from pipeline.app.interrupts import INTERRUPTED, Interrupts
 from pipeline.app.lost_pictures import check_pictures
 from pipeline.app.outcome import make_compare_videos, say_what_became
-from pipeline.app.parts import budgets
+from pipeline.app.parts import budgets, no_audit
 from pipeline.app.places import Places
 from pipeline.app.replay_run import Options, ReplayRun
 from pipeline.app.report import Report, Run
@@ -163,7 +163,7 @@ def play(
     report = None
     if places.ledger.exists():
         spent = Run(*span_s(places.ledger, run.began_ns), cpu_s, run.peak_rss_bytes(), run.models())
-        report = Report.read(places, spent, budgets(config))
+        report = Report.read(places, spent, budgets(config), no_audit(config))
     return Played(report, run.interrupted, tuple(run.mended))
 
 

@@ -61,19 +61,21 @@ class Report:
         run: what it does not say.
         places: where the outputs are.
         budgets: what became of each stream's budget, where it has one.
+        no_audit: why no easy frame is audited; empty where some are.
     """
 
     streams: Mapping[str, StreamReport]
     run: Run
     places: Places
     budgets: Mapping[str, Spending]
+    no_audit: str = ""
 
     @classmethod
-    def read(cls, places: Places, run: Run, budgets: Mapping[str, Budget]) -> Report:
+    def read(cls, places: Places, run: Run, budgets: Mapping[str, Budget], no_audit: str = "") -> Report:
         """Read the ledger."""
         streams = {name: stream for name, stream in read_report(places.ledger).items() if name in places.pictures}
         spent = spendings(budgets, {name: stream.paid for name, stream in streams.items()})
-        return cls(streams, run, places, spent)
+        return cls(streams, run, places, spent, no_audit)
 
     @property
     def balanced(self) -> bool:
@@ -167,7 +169,7 @@ class Report:
         for name, spent in self.budgets.items():
             yield f"budget    {name}: {spent}"
         for name, stream in self.streams.items():
-            yield from _gain_lines(name, stream.gain)
+            yield from _gain_lines(name, stream.gain, self.no_audit)
         yield f"speed     {self._speed()}"
         for name, text in (("edge", "edge answers"), ("cloud", "cloud answers")):
             yield f"{text:<14}p50 {_ms(latency[name]['p50'])}, p99 {_ms(latency[name]['p99'])} after capture"
@@ -202,17 +204,27 @@ def _ledger_table(streams: Mapping[str, StreamReport]) -> Table:
     return table
 
 
-def _gain_lines(stream: str, gain: Gain) -> Iterator[str]:
+def _gain_lines(stream: str, gain: Gain, no_audit: str) -> Iterator[str]:
     easy = gain.easy
     if gain.missed is None or gain.corrected is None or easy.answered < min(_ENOUGH_AUDITED, easy.frames):
-        seen = f"the cloud has seen {easy.answered} of {easy.frames} easy frames (audited)"
-        more = f"{_ENOUGH_AUDITED} are needed; run for longer, or raise audit.share"
-        yield f"gain      {stream}: too early to tell: {seen}, and {more}"
+        yield f"gain      {stream}: {_not_told(gain, no_audit)}"
         return
     recall = f", and the miner sends it {_share(gain.recall)} of those" if gain.recall else ""
     yield (
         f"gain      {stream}: the edge misses something in {_share(gain.missed)} of the frames; the cloud would "
         f"correct {_share(gain.corrected)} of them{recall}; {easy.answered} of {easy.frames} easy frames audited"
+    )
+
+
+def _not_told(gain: Gain, no_audit: str) -> str:
+    hard, easy = gain.hard, gain.easy
+    if not easy.frames:
+        return f"too early to tell: the cloud has answered none of the {hard.frames} hard frames, and no frame is easy"
+    if no_audit:
+        return f"nobody can tell: {no_audit}"
+    return (
+        f"too early to tell: the cloud has seen {easy.answered} of {easy.frames} easy frames (audited), and "
+        f"{_ENOUGH_AUDITED} are needed; run for longer, or raise audit.share"
     )
 
 
