@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError
 from pipeline.gain import NO_GAIN, Found, Gain
 from pipeline.model import Detections, Tally
 from stages.gain import gain_of
-from stages.ledger_schema import check_format, decode_boxes, is_new, translated
+from stages.ledger_schema import check_format, decode_boxes, is_new, prepare, translated
 
 _FRAMES: Final = """SELECT seq, media_s, width, height, hard, verdict, ending, reason, edge_boxes, cloud_boxes,
     edge_files, cloud_files, removed_ns IS NOT NULL, audited, captured_ns,
@@ -134,14 +134,8 @@ def read_report(path: Path) -> dict[str, StreamReport]:
 
 
 def read_fingerprints(path: Path) -> dict[str, str]:
-    """What shaped the results of each stream in the ledger; errors as of ``read_report``.
-
-    One that has no tables yet, since the disk was full or the process died as it made them, has none of a stream.
-    """
-    with _open(path) as connection:
-        if is_new(connection):
-            return {}
-        check_format(path, connection)
+    """What shaped the results of each stream in the ledger; errors as of ``read_report``."""
+    with _reading(path) as connection:
         return dict(connection.execute("SELECT stream, fingerprint FROM streams WHERE fingerprint != ''"))
 
 
@@ -284,13 +278,6 @@ def _found(connection: sqlite3.Connection, stream: str, *, hard: bool) -> Found:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    with _open(path) as connection:
-        check_format(path, connection)
-        yield connection
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.is_file():
         raise ConfigError(str(path), "there is no ledger; name the folder that a run wrote with --out")
     with translated(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
@@ -298,4 +285,10 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
         connection.execute("PRAGMA query_only = ON")
         # One transaction, so that the sums of a ledger that is being written belong together.
         connection.execute("BEGIN")
+        if is_new(connection):  # its process died as it made it, or there was no room: it is as good as one just made
+            with closing(sqlite3.connect(":memory:")) as fresh:
+                prepare(path, fresh)
+                yield fresh
+            return
+        check_format(path, connection)
         yield connection

@@ -27,6 +27,12 @@ def test_where_one_picture_is_left_nothing_is_said(tmp_path: Path) -> None:
     assert check_pictures(places(tmp_path)) == []
 
 
+def test_a_ledger_that_was_never_finished_knows_no_pictures(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").touch()
+    assert places(tmp_path).ledger == tmp_path / "ledger.sqlite"
+    assert check_pictures(places(tmp_path)) == []
+
+
 @pytest.mark.parametrize("empty", [False, True])
 def test_a_folder_beside_the_ledger_that_was_removed_or_emptied_is_told(tmp_path: Path, *, empty: bool) -> None:
     run(tmp_path)
