@@ -30,6 +30,9 @@ _TRIES: Final = 5
 _PORTS: Final = range(20_000, 32_768)
 """Linux gives higher ones to outgoing connections, which might take a port before Mosquitto has it."""
 
+_FREE_FROM: Final = 1024
+"""Ports below are root's; a Mosquitto that root starts opens its own when it is root no more."""
+
 LIMITS: Final = """\
 set_tcp_nodelay true
 max_packet_size {max_packet_bytes}
@@ -132,7 +135,7 @@ class PrivateMosquitto:
                 return
             self.stop()
             if "Address already in use" not in self.log_file.read_text():
-                raise ConfigError("mosquitto", f"{self._binary} does not start: {self._log_tail()}")
+                raise self._unable()
         raise ConfigError(
             "--port",
             f"port {self.port} is in use: stop what listens there, or name another port (0 chooses a free one)",
@@ -214,8 +217,15 @@ class PrivateMosquitto:
             time.sleep(0.005)
         return False
 
-    def _log_tail(self) -> str:
-        return " | ".join(self.log_file.read_text(errors="replace").splitlines()[-5:]) or "it says nothing"
+    def _unable(self) -> ConfigError:
+        """Why it does not start, which it tells in the last of its lines that is an error."""
+        lines = [re.sub(r"^\d+: ", "", line) for line in self.log_file.read_text(errors="replace").splitlines()]
+        errors = [line for line in lines if line.startswith("Error")] or lines
+        if self.port < _FREE_FROM and any("Permission denied" in line for line in errors):
+            return ConfigError(
+                "--port", f"Mosquitto's user may not have port {self.port}: use one from {_FREE_FROM} on"
+            )
+        return ConfigError("mosquitto", f"{self._binary} does not start: {errors[-1] if errors else 'it says nothing'}")
 
 
 def find_mosquitto() -> str:
@@ -250,7 +260,7 @@ def _is_free(port: int) -> bool:
         try:
             probe.bind(("127.0.0.1", port))
         except PermissionError as error:
-            raise ConfigError("--port", f"port {port} needs root: use one from 1024 on") from error
+            raise ConfigError("--port", f"port {port} needs root: use one from {_FREE_FROM} on") from error
         except OSError:
             return False
         return True

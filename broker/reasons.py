@@ -42,10 +42,11 @@ def silent(address: BrokerAddress) -> str:
 def refused(address: BrokerAddress, client_id: str, code: int, name: str) -> str:
     """Why the broker refused us: ``code`` and ``name`` are its CONNACK's (MQTT 5, 3.2.2.2)."""
     if code in _BAD_CREDENTIALS and address.username is None:
-        return f"{address} takes no anonymous clients ({name}): set broker.username and broker.password"
+        return f"{address} takes no anonymous clients ({name}): set broker.username and broker.password_file"
     if code in _BAD_CREDENTIALS:
         who = f"the user {address.username!r}"
-        return f"{address} refuses {who} ({name}): correct broker.username and broker.password, or allow it there"
+        remedy = "correct broker.username, or the password in broker.password_file, or allow it there"
+        return f"{address} refuses {who} ({name}): {remedy}"
     if code == _BAD_PROTOCOL:
         return f"{address} does not speak MQTT 5 ({name}): use a broker that does, such as Mosquitto 2"
     if code == _BAD_CLIENT_ID:
@@ -64,4 +65,4 @@ def disconnected(address: BrokerAddress, client_id: str, code: int, name: str) -
     if code == _TOO_LARGE:
         return f"{address} takes no packet as large as the last one: raise max_packet_size in mosquitto.conf"
     doubt = f"if this goes on, see whether another client calls itself {client_id!r}"  # Mosquitto 2.0 does not say
-    return f"the connection to {address} broke ({name}): waiting for it to come back; {doubt}"
+    return f"{address} has gone, or the connection to it broke ({name}): waiting for it to come back; {doubt}"

@@ -74,5 +74,5 @@ def sedna(
     if "broker" in overrides:
         raise ConfigError("--set", "broker is the private one here")
     log.configure("sedna", level="warning")
-    options = Options(workers=cloud_workers, fresh=fresh, report=report)
+    options = Options(workers=cloud_workers, fresh=fresh, report=report, folder="--root")
     raise typer.Exit(play_service(plan, root, options, console(), overrides))

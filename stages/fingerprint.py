@@ -30,13 +30,16 @@ def same(one: str, other: str) -> bool:
     return one.partition(" ")[0] == other.partition(" ")[0]
 
 
-def refusal(path: object, stream: str, then: str, now: str) -> str:
-    """Why a ledger does not go on with a stream whose fingerprint was another one, and what to do."""
+def refusal(path: object, stream: str, then: str, now: str, *, option: str = "--out (sink.out)") -> str:
+    """Why a ledger does not go on with a stream whose fingerprint was another one, and what to do.
+
+    ``option`` is what names the folder where it is.
+    """
     differ = _differences(then, now)
     made = f"with other settings ({'; '.join(differ)})" if differ else "from another source, model, miner or config"
     return (
         f"the ledger {path} has a stream {stream!r} that was made {made}; "
-        "choose another --out (sink.out), or start over with --fresh (tandem run: --anew)"
+        f"choose another {option}, or start over with --fresh (tandem run: --anew)"
     )
 
 

@@ -97,6 +97,8 @@ class BrokerFolder:
             ConfigError: there is one of that name, or Mosquitto's tools are missing.
         """
         before = self.plan()
+        if user.name in (known.name for known in before.users):
+            raise ConfigError("NAME", f"there is a user {user.name!r} already: choose another name, or remove it first")
         plan = checked(Plan, **dict(before) | {"users": (*before.users, user)})
         self._write_client(plan, user)
         self._write_plan(plan)

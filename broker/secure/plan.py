@@ -76,7 +76,7 @@ class Plan(BaseModel):
         names = [user.name for user in self.users]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"there is a user {name!r} already: choose another name, or remove it first")
+                raise ValueError(f"there are several users {name!r}: each needs a name of its own")
         return self
 
     @property

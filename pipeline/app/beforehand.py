@@ -91,8 +91,8 @@ def _noted(wrong: list[ConfigError]) -> Iterator[None]:
         wrong.append(error)
 
 
-def check_goes_on(config: Config, places: Places) -> None:
-    """See now that the ledger goes on with these streams, where there is one already.
+def check_goes_on(config: Config, places: Places, option: str = "--out") -> None:
+    """See now that the ledger goes on with these streams, where there is one already; ``option`` says where it is.
 
     Raises:
         ConfigError: it was made with other settings, which are named, or is damaged.
@@ -101,7 +101,8 @@ def check_goes_on(config: Config, places: Places) -> None:
     if not places.ledger.exists():
         return
     for stream, then, now in differing(config, read_fingerprints(places.ledger)):
-        raise ConfigError("--out", refusal(places.ledger, stream, then, now))
+        named = f"{option} (sink.out)" if option == "--out" else option
+        raise ConfigError(option, refusal(places.ledger, stream, then, now, option=named))
 
 
 def _length(config: Config, stream: str) -> int | None:

@@ -49,7 +49,7 @@ def replay(config: Config, options: Options, console: Console) -> int:
     with Interrupts().heeded() as interrupts:
         earlier = Finished.read(config, places)
         if earlier is None:
-            check_goes_on(config, places)
+            check_goes_on(config, places, options.folder)
         for lost in check_pictures(places):
             console.print(f"note: {lost}; --fresh makes them anew", highlight=False, markup=False, soft_wrap=True)
         if earlier is not None:

@@ -55,6 +55,7 @@ class Options:
         split: every stage in a process of its own.
         fresh: remove the outputs of an earlier run first.
         report: write the report there as JSON.
+        folder: the option that says where the outputs go, for errors.
     """
 
     private_port: int | None = 0
@@ -62,6 +63,7 @@ class Options:
     split: bool = False
     fresh: bool = False
     report: Path | None = None
+    folder: str = "--out"
 
 
 class ReplayError(TandemError):

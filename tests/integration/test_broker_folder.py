@@ -112,8 +112,9 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "b", WORKER)
     before = {file: file.read_bytes() for file in folder.path.rglob("*") if file.is_file()}
     for command in (("init", folder.path), ("add", folder.path, "worker", "w1"), ("add", folder.path, "viewer", "w1")):
-        with pytest.raises(ConfigError, match="already"):
+        with pytest.raises(ConfigError, match="already") as caught:
             tandem_broker(*command)
+        assert caught.value.field == ("NAME" if command[0] == "add" else str(folder.path))
     assert {file: file.read_bytes() for file in folder.path.rglob("*") if file.is_file()} == before
 
 

@@ -205,3 +205,24 @@ def test_it_works_for_people_who_are_not_root() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.returncode) == ("65534", 0), done.stderr
+
+
+def test_a_port_that_mosquittos_user_may_not_have_is_told_in_one_line(
+    fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (
+        "1: Config loaded from /tmp/x.",
+        "1: Opening ipv4 listen socket on port 22.",
+        "1: Error: Permission denied",
+    )
+    says = "; ".join(f"echo '{line}' >&2" for line in lines)
+    script(fake, f'[ "$1" = -h ] && echo mosquitto version 2.0.11 || {{ {says}; exit 1; }}')
+    monkeypatch.setattr(module, "_is_free", lambda _: True)
+    with pytest.raises(ConfigError) as caught, PrivateMosquitto(22):
+        pass
+    assert str(caught.value) == "--port: Mosquitto's user may not have port 22: use one from 1024 on"
+    with (
+        pytest.raises(ConfigError, match=r"mosquitto does not start: Error: Permission denied$"),
+        PrivateMosquitto(4022),
+    ):
+        pass

@@ -353,7 +353,7 @@ def test_a_broker_that_hangs_is_not_called_something_else_and_is_back_when_it_go
             {"username": "edge", "password": "wrong"},
             "refuses the user 'edge' (Not authorized): correct broker.username",
         ),
-        ({}, "takes no anonymous clients (Not authorized): set broker.username and broker.password"),
+        ({}, "takes no anonymous clients (Not authorized): set broker.username and broker.password_file"),
     ],
 )
 def test_a_real_broker_refuses_a_wrong_password_and_no_user(

@@ -58,6 +58,8 @@ def test_a_replay_with_other_settings_is_told_which_they_are_and_were(tmp_path: 
     assert f"{tmp_path}/out/ledger.sqlite has a stream 'gate' that was {differ}; choose another --out" in (
         str(caught.value)
     )
+    with pytest.raises(ConfigError, match=r"^--root: .*; choose another --root, or start over with --fresh"):
+        check_goes_on(now, Places.of(now), "--root")  # as of tandem sedna, which has no --out
     assert differ in begin(now), "where stages run by themselves, the sink says it"
 
 

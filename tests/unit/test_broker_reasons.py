@@ -33,9 +33,9 @@ def test_no_connection(address: BrokerAddress, error: BaseException, said: str) 
 @pytest.mark.parametrize(
     ("address", "code", "said"),
     [
-        (PLAIN, 135, "takes no anonymous clients (why): set broker.username and broker.password"),
-        (NAMED, 134, "refuses the user 'edge' (why): correct broker.username and broker.password"),
-        (NAMED, 135, "refuses the user 'edge' (why): correct broker.username and broker.password"),
+        (PLAIN, 135, "takes no anonymous clients (why): set broker.username and broker.password_file"),
+        (NAMED, 134, "refuses the user 'edge' (why): correct broker.username, or the password in broker.password_file"),
+        (NAMED, 135, "refuses the user 'edge' (why): correct broker.username, or the password in broker.password_file"),
         (PLAIN, 132, "does not speak MQTT 5 (why): use a broker that does"),
         (PLAIN, 133, "refuses the client id 'me' (why)"),
         (PLAIN, 137, "refuses the connection (why, code 137): see the broker's log"),
@@ -54,7 +54,10 @@ def test_refused(address: BrokerAddress, code: int, said: str) -> None:
         (139, "is shutting down: waiting for it to come back"),
         (141, "fell silent: check the network"),
         (149, "raise max_packet_size"),
-        (128, "the connection to mqtt://host:1883 broke (why)"),
+        (
+            128,
+            "mqtt://host:1883 has gone, or the connection to it broke (why): waiting for it to come back; if",
+        ),
     ],
 )
 def test_disconnected(code: int, said: str) -> None:

@@ -54,7 +54,7 @@ def test_an_ipv6_address_is_written_as_urls_have_it() -> None:
 @pytest.mark.parametrize(
     ("users", "settings", "said"),
     [
-        ((WORKER, WORKER), {}, "there is a user 'w1' already: choose another name"),
+        ((WORKER, WORKER), {}, "there are several users 'w1'"),
         ((), {"ports": PORTS | {Access.SHARED: 8883}}, "each way to log in needs a port of its own"),
         ((), {"ports": PORTS | {Access.SHARED: 65536}}, "less than or equal to 65535"),
         ((), {"service": "Helmet"}, "service: 'Helmet' is no name"),
