@@ -47,28 +47,27 @@ def replay(config: Config, options: Options, console: Console) -> int:
         remove_earlier(config)
     places = Places.of(config)
     with Interrupts().heeded() as interrupts:
-        earlier = Finished.read(config, places)
+        known = Finished.read(places.finished)
+        earlier = known.report(config, places)
         if earlier is None:
             check_goes_on(config, places, options.folder)
         for lost in check_pictures(places):
             console.print(f"note: {lost}; --fresh makes them anew", highlight=False, markup=False, soft_wrap=True)
         if earlier is not None:
             console.print("finished before: nothing is left to do; --fresh begins anew", highlight=False)
-            return _tell(
-                config, options, Played(earlier[1], False, ()), earlier[0], interrupts=interrupts, console=console
-            )
+            return _tell(config, options, Played(earlier, False, ()), known, interrupts=interrupts, console=console)
         played = play(config, options, places, beforehand.lengths, console, interrupts=interrupts)
-        finished = None if played.interrupted or played.report is None else Finished.of(config, played.report)
-        if finished:
-            finished.keep(places.finished)
-        return _tell(config, options, played, finished, interrupts=interrupts, console=console)
+        if played.report:
+            known = known.after(config, played.report, interrupted=played.interrupted)
+            known.keep(places.finished)
+        return _tell(config, options, played, known, interrupts=interrupts, console=console)
 
 
 def _tell(
     config: Config,
     options: Options,
     played: Played,
-    finished: Finished | None,
+    finished: Finished,
     *,
     interrupts: Interrupts,
     console: Console,
@@ -93,21 +92,18 @@ def _tell(
     return _verdict(report, console, interrupted=interrupted)
 
 
-def _left_out_videos(
-    report: Report, finished: Finished | None, interrupts: Interrupts, before: int, console: Console
-) -> bool:
+def _left_out_videos(report: Report, finished: Finished, interrupts: Interrupts, before: int, console: Console) -> bool:
     """Make the compare videos that are missing; whether it was interrupted more often than ``before``."""
     places = report.places
-    there = [name for name in finished.compared if places.compare(name).exists()] if finished else []
-    missing = [name for name in places.pictures if name not in there]
+    compared = {name for name, done in finished.streams.items() if done.compared}
+    missing = [name for name in places.pictures if name not in compared or not places.compare(name).exists()]
     if missing:
         again = " again" if before else ""
         console.print(f"making the compare video; Ctrl-C{again} leaves it out", highlight=False)
     try:
         for stream in make_compare_videos(places, missing, lambda: interrupts.count > before, console):
-            finished = finished and finished.with_video_of(stream)
-            if finished:
-                finished.keep(places.finished)
+            finished = finished.with_video_of(stream)
+            finished.keep(places.finished)
     except KeyboardInterrupt:
         return True
     for stream in places.pictures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +45,28 @@ class Run:
     cpu_s: Mapping[str, float]
     peak_rss_bytes: Mapping[str, int]
     models: Mapping[str, str]
+
+    @classmethod
+    def joined(cls, runs: Iterable[Run]) -> Run:
+        """One run in place of several, each of which counts once."""
+        whole = cls(0.0, 0, {}, {}, {})
+        counted: list[Run] = []
+        for run in runs:
+            if run not in counted:
+                counted.append(run)
+                whole = whole.followed_by(run)
+        return whole
+
+    def followed_by(self, other: Run) -> Run:
+        """This run and another one that came after its end."""
+        cpu_s, peaks = self.cpu_s, self.peak_rss_bytes
+        return Run(
+            self.span_s + other.span_s,
+            self.admitted + other.admitted,
+            {**cpu_s, **{name: cpu_s.get(name, 0.0) + spent_s for name, spent_s in other.cpu_s.items()}},
+            {**peaks, **{name: max(peaks.get(name, 0), peak) for name, peak in other.peak_rss_bytes.items()}},
+            {**self.models, **other.models},
+        )
 
     @property
     def frames_per_s(self) -> float:
@@ -185,13 +207,16 @@ class Report:
         yield f"outputs   ledger: {self.places.ledger}"
 
     def _speed(self) -> str:
-        """Of this run alone; what an earlier one has done is not its merit."""
+        """Of the run alone; what an earlier one has done is not its merit."""
         admitted = sum(stream.tally.admitted for stream in self.streams.values())
         run = self.run
         if run.admitted == 0:
             return "-, since no frame was left to read"
-        left = "" if run.admitted == admitted else f", of the {run.admitted} frames that were left to read"
-        return f"{run.frames_per_s:.1f} frames/s{left}"
+        which = ""
+        if run.admitted != admitted:
+            others = "it read, those of other streams too" if run.admitted > admitted else "were left to read"
+            which = f", of the {run.admitted} frames that {others}"
+        return f"{run.frames_per_s:.1f} frames/s{which}"
 
 
 def _ledger_table(streams: Mapping[str, StreamReport]) -> Table:

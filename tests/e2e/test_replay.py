@@ -222,6 +222,14 @@ def test_streams_that_come_one_after_another_do_not_overwrite_each_other(clip: P
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert Out(out.folder / "yard").seqs("dataset") == out.seqs("dataset") == [1, 13, 25, 37]
     assert "outputs   yard compare: out/compare-yard.webm" in second.stdout
+    # Both are done, alone and together: nothing is started for them, and their videos are not made again.
+    before = {path: path.stat().st_mtime_ns for path in out.folder.rglob("*") if path.suffix in {".jpeg", ".webm"}}
+    for videos in ((clip,), (clip, yard)):
+        again = tandem("replay", *videos, *options)
+        assert again.exit_code == 0, again
+        assert again.stdout.startswith("finished before: ")
+        assert f"{STREAM} compare: out/compare.webm" in again.stdout
+        assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_split_takes_the_same_frames_and_balances(split: Replay, undisturbed: Replay) -> None:

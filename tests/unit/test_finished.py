@@ -12,15 +12,29 @@ from pipeline.app.finished import Finished
 from pipeline.app.places import Places
 from pipeline.app.report import Report, Run
 from pipeline.config import Config, validated
+from stages.outputs import OutputFolders
 from tests.unit.test_export import run
 
 RUN = Run(2.5, 11, {"edge": 1.5}, {"edge": 1 << 20}, {"edge": "little on CPUExecutionProvider"})
+LATER = Run(5.0, 11, {"edge": 2.0, "worker-1": 3.0}, {"edge": 2 << 20}, {"cloud": "big on CPUExecutionProvider"})
 
 
-def config(folder: Path, **settings: Any) -> Config:
-    return validated(
-        {"streams": {"gate": {"source": str(folder / "gate.mp4")}}, "sink": {"out": folder / "out"}, **settings}
-    )
+def config(folder: Path, *streams: str, **settings: Any) -> Config:
+    sources = {name: {"source": str(folder / f"{name}.mp4")} for name in streams or ("gate",)}
+    return validated({"streams": sources, "sink": {"out": folder / "out"}, **settings})
+
+
+def finish(ran: Config, run: Run, *, interrupted: bool = False) -> Finished:
+    """What is known after a run of a config, of which the ledger is there."""
+    places = Places.of(ran)
+    after = Finished.read(places.finished).after(ran, Report.read(places, run, {}), interrupted=interrupted)
+    after.keep(places.finished)
+    return after
+
+
+def known_of(ran: Config) -> Report | None:
+    places = Places.of(ran)
+    return Finished.read(places.finished).report(ran, places)
 
 
 @pytest.fixture
@@ -28,24 +42,30 @@ def folder(tmp_path: Path) -> Path:
     """A finished replay of ``gate.mp4``."""
     (tmp_path / "gate.mp4").write_bytes(b"a video")
     run(tmp_path / "out")
-    places = Places.of(config(tmp_path))
-    finished = Finished.of(config(tmp_path), Report.read(places, RUN, {}))
-    assert finished
-    finished.with_video_of("gate").keep(places.finished)
+    finish(config(tmp_path), RUN).with_video_of("gate").keep(tmp_path / "out/finished.json")
     return tmp_path
 
 
+def add_yard(folder: Path) -> None:
+    """Another stream comes into the same folder."""
+    (folder / "yard.mp4").write_bytes(b"another video")
+    run(folder / "out", "yard", folders=OutputFolders.under(folder / "out/yard"))
+
+
 def test_what_was_kept_is_read_with_the_report_of_then(folder: Path) -> None:
-    found = Finished.read(config(folder), Places.of(config(folder)))
-    assert found
-    finished, report = found
-    assert finished.compared == ["gate"]
+    report = known_of(config(folder))
+    assert report
+    assert Finished.read(folder / "out/finished.json").streams["gate"].compared
     assert report.run == RUN
     assert report.streams["gate"].tally.admitted == 11
 
 
 def grow(folder: Path) -> None:
     (folder / "gate.mp4").write_bytes(b"a video, and more")
+
+
+def lose_source(folder: Path) -> None:
+    (folder / "gate.mp4").unlink()
 
 
 def lose_ledger(folder: Path) -> None:
@@ -56,10 +76,10 @@ def damage(folder: Path) -> None:
     (folder / "out/finished.json").write_text("{}")
 
 
-@pytest.mark.parametrize("change", [grow, lose_ledger, damage])
+@pytest.mark.parametrize("change", [grow, lose_source, lose_ledger, damage])
 def test_what_has_changed_is_not_finished(folder: Path, change: Callable[[Path], None]) -> None:
     change(folder)
-    assert Finished.read(config(folder), Places.of(config(folder))) is None
+    assert known_of(config(folder)) is None
 
 
 @pytest.mark.parametrize(
@@ -67,14 +87,44 @@ def test_what_has_changed_is_not_finished(folder: Path, change: Callable[[Path],
 )
 def test_another_config_is_not_finished(folder: Path, settings: dict[str, Any]) -> None:
     sink = {"out": folder / "out", **settings.pop("sink", {})}
-    assert Finished.read(config(folder, sink=sink, **settings), Places.of(config(folder))) is None
+    assert known_of(config(folder, sink=sink, **settings)) is None
 
 
 def test_who_waits_or_never_ends_is_not_finished(tmp_path: Path) -> None:
     (tmp_path / "gate.mp4").write_bytes(b"a video")
     run(tmp_path / "out", unanswered=(5,))
-    waits = config(tmp_path)
-    assert Finished.of(waits, Report.read(Places.of(waits), RUN, {})) is None
+    assert finish(config(tmp_path), RUN).streams == {}
     run(tmp_path / "camera", live=True, source="rtsp://cam/1")
     camera = config(tmp_path, streams={"gate": {"source": "rtsp://cam/1"}}, sink={"out": tmp_path / "camera"})
-    assert Finished.of(camera, Report.read(Places.of(camera), RUN, {})) is None
+    assert finish(camera, RUN).streams == {}
+
+
+def test_who_shares_a_folder_is_finished_alone_and_together(folder: Path) -> None:
+    add_yard(folder)
+    both = config(folder, "gate", "yard")
+    assert known_of(both) is None
+    finish(both, LATER)
+    assert known_of(config(folder)).run == RUN
+    assert known_of(config(folder, "yard")).run == LATER
+    assert known_of(both).run == Run(
+        7.5, 22, {"edge": 3.5, "worker-1": 3.0}, {"edge": 2 << 20}, RUN.models | LATER.models
+    )
+    finish(config(folder), LATER)  # who was done stays so, compare video and all
+    assert {name: done.compared for name, done in Finished.read(folder / "out/finished.json").streams.items()} == {
+        "gate": True,
+        "yard": False,
+    }
+
+
+def test_a_run_that_did_several_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "gate.mp4").write_bytes(b"a video")
+    run(tmp_path / "out", folders=OutputFolders.under(tmp_path / "out/gate"))
+    add_yard(tmp_path)
+    both = config(tmp_path, "gate", "yard")
+    finish(both, RUN)
+    assert known_of(both).run == known_of(config(tmp_path)).run == RUN
+
+
+def test_an_interrupted_run_finishes_nothing_and_leaves_what_was(folder: Path) -> None:
+    add_yard(folder)
+    assert finish(config(folder, "gate", "yard"), LATER, interrupted=True).streams.keys() == {"gate"}
