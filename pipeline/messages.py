@@ -340,7 +340,7 @@ class WorkerState:
         slots: how many frames it takes in all before it answers ``busy`` to some.
         share: how many of them each uplink may use.
         queue: how many it holds now.
-        service_ms: what a frame takes it, a running mean.
+        service_ms: what a frame takes it, a running mean; 0 before its first frame.
         provider: the ONNX Runtime execution provider that is really used.
         gone: it says goodbye.
     """

@@ -159,7 +159,7 @@ def _tables(service: Service) -> Iterator[Table]:
             (
                 (
                     *(worker.worker, worker.model, worker.provider, worker.slots, worker.share, worker.queue),
-                    f"{worker.service_ms:.0f} ms",
+                    f"{worker.service_ms:.0f} ms" if worker.service_ms else "-",
                 )
                 for worker in service.workers.values()
             ),

@@ -12,7 +12,7 @@ from broker.mosquitto import PrivateMosquitto
 from broker.secure.roles import User
 from pipeline import wire
 from pipeline.link import ContentType, Packet
-from pipeline.messages import StageState
+from pipeline.messages import StageState, WorkerState
 from tests.e2e.user import STREAM, Replay, Tandem, publish, until
 from tests.secured import Client, address_of, free_ports, make_folder, served
 from tests.unit.test_census import EDGE, STATE
@@ -65,6 +65,14 @@ def test_a_narrow_terminal_cuts_nothing_off(broker: PrivateMosquitto, tandem: Ta
         "rtsp://camera-by-the-gate.example:8554/video",
     ]
     assert f"look at gate: {away}" in lines
+
+
+def test_what_a_frame_takes_a_worker_is_known_after_the_first(broker: PrivateMosquitto, tandem: Tandem) -> None:
+    worker = WorkerState("w", "w1", 4, 1, 0, 0.0, "big", "CPUExecutionProvider", gone=False)
+    for service_ms, shown in ((0.0, "-"), (81.6, "82 ms")):
+        say(broker, replace(worker, service_ms=service_ms))
+        (line,) = [line for line in tandem("status", "--broker", broker.url).stdout.splitlines() if "big" in line]
+        assert line.split() == ["w", "big", "CPUExecutionProvider", "4", "1", "0", *shown.split()]
 
 
 def test_watching_prints_it_again_until_ctrl_c(broker: PrivateMosquitto, tandem: Tandem) -> None:
