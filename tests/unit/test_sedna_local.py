@@ -80,6 +80,20 @@ def test_all_that_is_missing_is_told_at_once_and_where_it_belongs(tmp_path: Path
     assert f"put it at {tmp_path}/joint_inference/video/video.mp4, and call this again" in said
 
 
+def test_what_a_setting_replaces_need_not_be_there(tmp_path: Path) -> None:
+    file = tmp_path / "site.mp4"
+    settings = {
+        "streams": {"camera": {"source": str(file)}},
+        "detector": {"model": "little"},
+        "cloud": {"model": "big"},
+    }
+    config = local_config(plan(tmp_path), tmp_path, settings)
+    assert config.streams["camera"].source == str(file)
+    assert (config.detector.model, config.cloud.model) == ("little", "big")
+    with pytest.raises(ConfigError, match=r"video\.mp4, and call this again\.$"):
+        local_config(plan(tmp_path), tmp_path, {name: settings[name] for name in ("detector", "cloud")})
+
+
 def test_a_model_of_a_server_is_fetched_once_and_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_video(tmp_path)
     asked: list[str] = []

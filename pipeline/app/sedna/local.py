@@ -6,13 +6,13 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pipeline.app.sedna.model_source import MODELS
 from pipeline.app.sedna.objects import JointInferenceService, Metadata, Model, ModelName, ModelSpec
 from pipeline.app.sedna.template import Mount
 from pipeline.app.sedna.translate import ServicePlan, Side, WorkerPlan
-from pipeline.config import BrokerConfig, Config, ModelConfig
+from pipeline.config import BrokerConfig, Config, ModelConfig, merged, validated
 from pipeline.errors import ConfigError
 from stages.models import SHIPPED
 from stages.sources.address import SourceKind, parse_source
@@ -60,15 +60,17 @@ def with_shipped_models(service: JointInferenceService) -> tuple[JointInferenceS
     return service.model_copy(update={"spec": service.spec.model_copy(update=workers)}), models
 
 
-def local_config(plan: ServicePlan, root: Path) -> Config:
+def local_config(plan: ServicePlan, root: Path, settings: Mapping[str, Any] | None = None) -> Config:
     """The one config of all processes of a service here, with the paths of this machine and no broker named.
 
     Args:
         plan: of the service.
         root: the folder that stands for the root of every node; an absolute path.
+        settings: nested settings above those of the objects; their paths are of this machine.
 
     Raises:
-        ConfigError: files that must be there are not; it names all of them, and where to put them.
+        ConfigError: a setting is wrong, or files that must be there are not; it names all of them, and where to put
+            them. What the settings name in place of one is not looked at.
     """
     edge, cloud = PodFiles.of(plan.edge, root), PodFiles.of(plan.cloud, root)
     config = plan.edge.config
@@ -85,10 +87,11 @@ def local_config(plan: ServicePlan, root: Path) -> Config:
             "sink": config.sink.model_copy(update=_folders(config, edge)),
         }
     )
-    missing = list(_missing(plan, here))
+    chosen = validated(merged(here.model_dump(), settings)) if settings else here
+    missing = list(_missing(plan, here, chosen))
     if missing:
         raise ConfigError(f"{plan.service.KIND} {plan.service.metadata.name}", " ".join(missing))
-    return here
+    return chosen
 
 
 def notes_of(plan: ServicePlan) -> Iterator[str]:
@@ -120,14 +123,19 @@ def _folders(config: Config, files: PodFiles) -> dict[str, Path]:
     return {field: files.here(path.as_posix()) for field, path in named.items() if path is not None}
 
 
-def _missing(plan: ServicePlan, here: Config) -> Iterator[str]:
-    for worker, model in ((plan.edge, here.detector.model), (plan.cloud, here.cloud.model)):
-        if model not in SHIPPED and not Path(model).exists():
+def _missing(plan: ServicePlan, here: Config, chosen: Config) -> Iterator[str]:
+    """What is missing of the files that the objects name and no setting has replaced."""
+    for worker, before, now in ((plan.edge, here.detector, chosen.detector), (plan.cloud, here.cloud, chosen.cloud)):
+        if now.model == before.model and now.model not in SHIPPED and not Path(now.model).exists():
             name = f"Model {worker.worker.model.name} ({worker.model.url})"
-            yield f"{name} is not there: put it at {model}, or say --models shipped."
+            yield f"{name} is not there: put it at {now.model}, or say --models shipped."
     for name, stream in here.streams.items():
         address = parse_source(stream.source)
-        if address.kind is SourceKind.LOCAL and not Path(address.location).exists():
+        if (
+            chosen.streams[name].source == stream.source
+            and address.kind is SourceKind.LOCAL
+            and not Path(address.location).exists()
+        ):
             given = plan.edge.config.streams[name].source
             yield f"The video {given} is not there yet: put it at {address.location}, and call this again."
 

@@ -15,7 +15,6 @@ from pipeline.app.sedna.local import PodFiles, local_config, notes_of, with_ship
 from pipeline.app.sedna.objects import JointInferenceService
 from pipeline.app.sedna.read import read_objects
 from pipeline.app.sedna.translate import ServicePlan, UnusableService, WorkerPlan, plan_service
-from pipeline.config import Config, merged, validated
 from pipeline.errors import ConfigError
 
 
@@ -65,9 +64,10 @@ def play_service(
     for note in notes_of(plan):
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     root = root.absolute()
-    for worker in (plan.edge, plan.cloud):
-        fetch_model(worker, root, console)
-    return replay(_with(local_config(plan, root), settings or {}), options, console)
+    for worker, section in ((plan.edge, "detector"), (plan.cloud, "cloud")):
+        if "model" not in (settings or {}).get(section, {}):
+            fetch_model(worker, root, console)
+    return replay(local_config(plan, root, settings), options, console)
 
 
 def fetch_model(worker: WorkerPlan, root: Path, console: Console) -> None:
@@ -87,10 +87,6 @@ def fetch_model(worker: WorkerPlan, root: Path, console: Console) -> None:
     except OSError as error:
         raise ConfigError("--root", f"{file.parent} cannot be made ({error.strerror}): name another folder") from error
     fetch(worker.model.url, file)
-
-
-def _with(config: Config, settings: Mapping[str, Any]) -> Config:
-    return validated(merged(config.model_dump(), settings)) if settings else config
 
 
 def _chosen(file: Path, services: tuple[JointInferenceService, ...], name: str | None) -> JointInferenceService:
