@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +17,9 @@ from pipeline.app.detectors import make_detector
 from pipeline.app.parts import NOTHING_TO_READ, broker_address, miner_of, sampling, with_little
 from pipeline.app.places import Places
 from pipeline.app.probes import Probes, Use
+from pipeline.app.writable import obstacles
 from pipeline.config import Config, ModelConfig
-from pipeline.errors import ConfigError, TandemError
+from pipeline.errors import TandemError
 from pipeline.model import name_from
 from pipeline.routes import ROUTES
 from pipeline.stage import StageName
@@ -70,13 +69,7 @@ def _findings(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]
     if StageName.MINER in stages:
         yield _tried(f"miner: {config.miner.name}", lambda: miner_of(config))
     yield from _models(config, stages)
-    if StageName.UPLINK in stages:
-        outbox = Places.of(config).outbox
-        yield _tried(f"outbox: {outbox}", partial(_writable, outbox))
-    if StageName.SINK in stages:
-        places = Places.of(config)
-        for folder in sorted({places.state, *(folder for folders in places.pictures.values() for folder in folders)}):
-            yield _tried(f"outputs: {folder}", partial(_writable, folder))
+    yield from _folders(config, stages)
     yield from _broker(config, stages)
 
 
@@ -118,11 +111,21 @@ def _source(config: Config, stream: str) -> Finding:
     return _tried(what, lambda: check_source(source))
 
 
-def _writable(folder: Path) -> None:
-    """See that a folder can be made and written, without making it."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise ConfigError(str(folder), f"{there} is no folder that we may write: choose another, or make it writable")
+def _folders(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]:
+    """Each folder that is fine; of those that are not, what stops them all once."""
+    places = Places.of(config)
+    folders: dict[Path, str] = {}
+    if StageName.UPLINK in stages:
+        folders[places.outbox] = "outbox"
+    if StageName.SINK in stages:
+        pictures = {folder for folders in places.pictures.values() for folder in folders}
+        folders |= dict.fromkeys(sorted({places.state, *pictures}), "outputs")
+    wrong = obstacles(folders)
+    for folder, what in folders.items():
+        if not any(folder in obstacle.folders for obstacle in wrong):
+            yield Finding(f"{what}: {folder}")
+    for obstacle in wrong:
+        yield Finding(f"{folders.get(obstacle.at, 'outputs')}: {obstacle.at}", obstacle.why)
 
 
 def _broker(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]:

@@ -182,10 +182,10 @@ def test_check_says_of_each_thing_what_is_wrong_and_what_to_do(tandem: Tandem) -
         "detector: text.onnx": "export it as ONNX, or copy it again",
         "cloud: gone.onnx": "name an ONNX file, or one of the shipped models",
         "miner: IBT": "did you mean 'threshold_img'?",
-        "outputs: out/all": "choose another, or make it writable",
-        "outbox: out/outbox": "choose another, or make it writable",
+        "outputs: out": "out is no folder that we may write (Not a directory): choose another, or make it writable",
         "broker: mqtt://127.0.0.1:1": "Start it, or correct broker.url",
     }
+    assert len(remedies) == len(expected), "what stops all outputs is said once"
     for what, remedy in expected.items():
         assert [words for line, words in remedies.items() if what in line and remedy in words], (what, remedies)
 
