@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pipeline.app.lost_pictures import check_pictures
 from pipeline.app.places import Places
 from pipeline.config import validated
 from pipeline.errors import ConfigError
+from stages.ledger import SqliteLedger
 from stages.outputs import OutputFolders
 from tests.unit.test_export import HARD, run
 
@@ -30,6 +32,16 @@ def test_where_one_picture_is_left_nothing_is_said(tmp_path: Path) -> None:
 def test_a_ledger_that_was_never_finished_knows_no_pictures(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").touch()
     assert places(tmp_path).ledger == tmp_path / "ledger.sqlite"
+    assert check_pictures(places(tmp_path)) == []
+
+
+def test_what_was_removed_because_it_was_old_is_not_lost(tmp_path: Path) -> None:
+    run(tmp_path)
+    with closing(SqliteLedger(tmp_path / "ledger.sqlite", "a test")) as ledger:
+        for old in ledger.oldest(["gate"], 100):
+            ledger.removed(old.id, 1)
+        ledger.commit()
+    shutil.rmtree(tmp_path / "all")
     assert check_pictures(places(tmp_path)) == []
 
 

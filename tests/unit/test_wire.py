@@ -222,6 +222,9 @@ def test_what_people_read_is_rounded_and_no_worse(
         dataclasses.replace(result(), detections=seen, verdict=verdict, reason=reason),
         dataclasses.replace(cloud_answer(status=status), detections=seen, reason=reason),
     ):
+        for box in body_of(wire.encode(SERVICE, message, SENT_S))["boxes"]:
+            assert box["xyxy"] == [round(edge, 2) for edge in box["xyxy"]]
+            assert box["score"] == round(box["score"], 4)
         again = travelled(message)
         assert again.reason == reason
         assert again.detections.labels.tolist() == seen.labels.tolist()
