@@ -7,9 +7,10 @@
     hardness; tries; stored (0 or 1: the sink has revision 1); uploaded_bytes: to workers;
     counts: the reader's, and revision_1, as msgpack; ending and revision_2 (msgpack): NULL until it is decided.
 
-For example, what waits for the cloud, the hardest first::
+``frames`` is a view of it for people, without what only programs read. For example, what waits for the cloud, the
+hardest first::
 
-    SELECT stream, seq, hardness, tries FROM waiting WHERE ending IS NULL ORDER BY hardness DESC;
+    SELECT * FROM frames WHERE ending IS NULL ORDER BY hardness DESC;
 """
 
 from __future__ import annotations
@@ -48,6 +49,13 @@ PRAGMA user_version = {FORMAT};
 COMMIT;
 """
 
+_VIEW: Final = """
+CREATE VIEW IF NOT EXISTS frames AS SELECT
+    stream, seq, datetime(wall_s, 'unixepoch') AS captured, hardness, tries, stored, size_bytes, uploaded_bytes, ending
+FROM waiting ORDER BY place
+"""
+"""An outbox of this format that an earlier Tandem made gets it too."""
+
 INSERT: Final = f"INSERT INTO waiting VALUES ({', '.join('?' * 15)})"  # noqa: S608 - placeholders
 UPDATE: Final = (
     "UPDATE waiting SET tries = ?, stored = ?, uploaded_bytes = ?, ending = ?, revision_2 = ? WHERE place = ?"
@@ -58,7 +66,7 @@ SELECT_PLACES: Final = "SELECT place, stream, seq, ending IS NULL OR NOT stored 
 
 
 def prepare(path: Path, connection: sqlite3.Connection) -> None:
-    """Make the table in a new database, or check that this one is ours.
+    """Make table and view in a new database, or check that this one is ours.
 
     Raises:
         ConfigError: another program wrote it, or another Tandem.
@@ -67,14 +75,15 @@ def prepare(path: Path, connection: sqlite3.Connection) -> None:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if version == 0 and tables == 0:
         connection.executescript(_TABLES)
-        return
     (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID or version != FORMAT:
         raise ConfigError(
             str(path),
             f"is no outbox of format {FORMAT}, which this Tandem knows: use the Tandem that wrote it, "
             "choose another --out (sink.out), or start with --fresh",
         )
+    connection.execute(_VIEW)
 
 
 def inserted(place: int, waiting: Waiting, born: Moment) -> tuple[object, ...]:

@@ -265,6 +265,21 @@ def test_a_file_that_is_damaged_later_is_refused_when_it_is_read(reopen: Reopen,
         _ = entry.store.image.pixels
 
 
+def test_people_see_what_waits_without_what_programs_read(reopen: Reopen, folder: Path) -> None:
+    write(reopen(), waiting(2), decided(waiting(1), stored=False))
+
+    def shown() -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(folder / "outbox.sqlite")) as connection:
+            return connection.execute("SELECT * FROM frames").fetchall()
+
+    assert [(row[0], row[1], row[-1]) for row in shown()] == [("gate", 2, None), ("gate", 1, "cloud")]
+    assert not any(isinstance(value, bytes) for row in shown() for value in row)
+    with closing(sqlite3.connect(folder / "outbox.sqlite")) as connection:
+        connection.execute("DROP VIEW frames")
+    reopen()
+    assert len(shown()) == 2, "one that was made before there was the view has it now"
+
+
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
