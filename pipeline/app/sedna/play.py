@@ -65,9 +65,14 @@ def play_service(
         console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     root = root.absolute()
     for worker, section in ((plan.edge, "detector"), (plan.cloud, "cloud")):
-        if "model" not in (settings or {}).get(section, {}):
+        if not _names_model(settings or {}, section):
             fetch_model(worker, root, console)
     return replay(local_config(plan, root, settings), options, console)
+
+
+def _names_model(settings: Mapping[str, Any], section: str) -> bool:
+    given = settings.get(section)
+    return isinstance(given, Mapping) and "model" in given
 
 
 def fetch_model(worker: WorkerPlan, root: Path, console: Console) -> None:
