@@ -113,6 +113,21 @@ def test_a_model_of_a_server_is_fetched_once_and_used(tmp_path: Path, monkeypatc
         fetch_model(found.cloud, tmp_path / "file", Console(quiet=True))
 
 
+def test_a_model_of_a_server_that_a_setting_replaces_is_not_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_video(tmp_path)
+    asked: list[str] = []
+    monkeypatch.setattr(play, "fetch", lambda url, _: asked.append(url))
+    monkeypatch.setattr(play, "replay", lambda config, *_: (config.detector.model, config.cloud.model))
+    little, big = "https://models.example/little.onnx", "https://models.example/big.onnx"
+    text = GUIDE.replace("/data/little-model/yolov3_resnet18.onnx", little)
+    found = plan(tmp_path, text.replace("/data/big-model/yolov3_darknet.onnx", big))
+    settings = {"detector": {"model": "little"}, "cloud": {"model": "big"}}
+    assert play_service(found, tmp_path, Options(), Console(quiet=True), settings) == ("little", "big")
+    assert asked == []
+
+
 def test_the_brokers_address_and_user_are_those_of_the_cluster_and_not_used(tmp_path: Path) -> None:
     with_video(tmp_path)
     named = "          env:\n          - {name: TANDEM_BROKER__URL, value: 'mqtt://broker.example'}\n"
