@@ -16,14 +16,18 @@ from pipeline.app.fingerprint import differing
 from pipeline.app.parts import miner_of, sampling
 from pipeline.app.places import Places
 from pipeline.config import Config, ModelConfig
-from pipeline.errors import ConfigError, SourceError, together
+from pipeline.errors import ConfigError, SourceError, StorageError, together
 from stages.fingerprint import refusal
 from stages.ledger_report import read_fingerprints
 from stages.models import SHIPPED, check_model_file, model_path
 from stages.sources.address import SourceKind, parse_source
 from stages.sources.factory import check_source, make_source
+from stages.whole_files import FULL
 
 _AS_SHIPPED: Final = {name: ModelConfig.model_fields[name].default for name in ("input_shape", "classes", "providers")}
+
+_LEAST_BYTES: Final = 1 << 16
+"""An empty ledger takes more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,33 @@ def _length(config: Config, stream: str) -> int | None:
         return check_source(source)
     except SourceError as error:
         raise ConfigError(field, str(error)) from error
+
+
+def make_logs(places: Places, folder: str = "--out") -> None:
+    """Make the folder of the logs, and see that there is room: without any, no process can say what it lacks.
+
+    Args:
+        places: of the run.
+        folder: the option that says where the outputs go.
+
+    Raises:
+        ConfigError: it cannot be made.
+        StorageError: the disk is full.
+    """
+    probe = places.logs / ".probe.part"
+    try:
+        places.logs.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(bytes(_LEAST_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno in FULL:
+            why = error.strerror or str(error)
+            raise StorageError(
+                f"{places.state} has no room to begin ({why}): make room on its disk, or choose another {folder}"
+            ) from error
+        raise ConfigError(folder, f"{places.logs} cannot be written ({error.strerror}): name another folder") from error
 
 
 def check_writable(path: Path, needed: Iterable[Path] = (), *, option: str = "--report") -> None:

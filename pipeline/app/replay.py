@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from broker.mosquitto import PrivateMosquitto
-from pipeline.app.beforehand import check_goes_on, check_writable, checked, needed
+from pipeline.app.beforehand import check_goes_on, check_writable, checked, make_logs, needed
 from pipeline.app.finished import Finished
 from pipeline.app.interrupts import INTERRUPTED, Interrupts
 from pipeline.app.lost_pictures import check_pictures
@@ -22,7 +22,7 @@ from pipeline.app.places import Places
 from pipeline.app.replay_run import Options, ReplayRun
 from pipeline.app.report import Report, Run
 from pipeline.config import Config
-from pipeline.errors import ConfigError, StorageError, TandemError
+from pipeline.errors import StorageError, TandemError
 from stages.ledger_report import read_report, span_s
 from stages.outputs import remove_outputs
 from stages.sqlite_outbox import remove_outbox
@@ -37,7 +37,7 @@ def replay(config: Config, options: Options, console: Console) -> int:
     Raises:
         ConfigError: the call or config is wrong, before anything was run.
         ReplayError: a process failed.
-        StorageError: there is no room for the compare video; all else is done.
+        StorageError: there is no room to begin, or for the compare video; all else is done then.
     """
     beforehand = checked(config)
     beforehand.tell(console)
@@ -142,7 +142,7 @@ def play(
     disturbing: Disturbing = lambda _: contextlib.nullcontext(lambda: None),
 ) -> Played:
     """Run the config's streams to their end, over a private broker unless the options say otherwise."""
-    _make(places)
+    make_logs(places, options.folder)
     with contextlib.ExitStack() as stack:
         broker = None
         if options.private_port is not None:
@@ -181,10 +181,3 @@ def remove_earlier(config: Config) -> None:
     remove_outbox(places.outbox)
     folders = (folders for run in runs for folders in run.pictures.values())
     remove_outputs(folders, places.ledger, [*compare, places.finished])
-
-
-def _make(places: Places) -> None:
-    try:
-        places.logs.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError("--out", f"{places.logs} cannot be made ({error.strerror}): name another folder") from error

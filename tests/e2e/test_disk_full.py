@@ -106,6 +106,20 @@ def test_a_replay_waits_for_room_and_then_ends_as_if_nothing_was(
     assert said.count("disk_takes_again") == 1
 
 
+def test_a_replay_that_finds_no_room_at_all_names_the_disk_and_starts_nothing(
+    tandem: Tandem, clip: Path, disk: Disk
+) -> None:
+    disk.fill(0)
+    ran = tandem("replay", clip, "--out", disk.folder / "out")
+    assert ran.exit_code == 1, ran
+    assert ran.error == (
+        f"{disk.folder}/out has no room to begin (No space left on device): make room on its disk, or choose another "
+        "--out"
+    )
+    assert "join with" not in ran.stdout
+    assert not list((disk.folder / "out/logs").iterdir())
+
+
 def service(tandem: Tandem, clip: Path, out: Out, broker: PrivateMosquitto) -> tuple[str, ...]:
     """``tandem run`` of everything in one process."""
     config = {
