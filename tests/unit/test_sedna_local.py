@@ -167,19 +167,6 @@ def test_one_of_several_services_is_chosen(tmp_path: Path) -> None:
         plan(tmp_path, two, "third")
 
 
-def test_a_model_that_a_setting_replaces_is_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_video(tmp_path)
-    played: list[tuple[str, str]] = []
-    monkeypatch.setattr(play, "fetch", lambda *_: pytest.fail("it was fetched"))
-    monkeypatch.setattr(play, "replay", lambda config, *_: played.append((config.detector.model, config.cloud.model)))
-    served = GUIDE
-    for name in ("/data/little-model/", "/data/big-model/"):
-        served = served.replace(name, "https://models.example/")
-    settings = {"detector": {"model": "little"}, "cloud": {"model": "big"}}
-    play_service(plan(tmp_path, served), tmp_path, Options(), Console(quiet=True), settings)
-    assert played == [("little", "big")]
-
-
 @pytest.mark.parametrize("given", [None, 5, "little"])
 def test_a_setting_that_is_no_section_is_told(tmp_path: Path, given: object) -> None:
     with pytest.raises(ConfigError, match="detector: is a section"):
