@@ -41,6 +41,7 @@ def test_a_set_is_evaluated_with_labels_and_without_and_looked_at_once(tandem: T
     by_people, printed = report(tandem, "--labels", "labels")
     assert (by_people["images"], by_people["labels"]) == (FRAMES, "human")
     assert "by people's labels" in printed
+    assert "replaying the miners\n" in printed, "where there is no terminal, people see that it goes on"
     kept = {file: file.stat().st_mtime_ns for file in (tandem.folder / "cache").iterdir()}
     assert len(kept) == 2, "one for each model"
 

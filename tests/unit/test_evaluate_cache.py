@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from pipeline.app import progress
 from pipeline.app.evaluate import seen as module
 from pipeline.app.evaluate.pictures import PictureSet, picture_set
 from pipeline.app.evaluate.seen import Seen, in_both, look, seen_in
@@ -62,6 +64,16 @@ def test_the_second_time_comes_from_disk_and_is_the_same(detector: Looks, pictur
         for name in ("boxes", "scores", "labels"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert first.upload_bytes[0] == (tmp_path / "photos" / "0.jpg").stat().st_size
+
+
+@pytest.mark.usefixtures("detector")
+def test_where_there_is_no_terminal_a_line_says_how_far_it_is(
+    pictures: PictureSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_S", 0.0)
+    said = StringIO()
+    look("detector", DetectorConfig(), pictures, tmp_path, Console(file=said))
+    assert said.getvalue().splitlines() == [f"little looks: {done}/4 pictures" for done in range(4)]
 
 
 def test_what_shapes_the_answer_makes_it_look_again(detector: Looks, pictures: PictureSet, tmp_path: Path) -> None:

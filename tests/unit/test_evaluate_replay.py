@@ -244,3 +244,15 @@ def test_the_table_shows_the_best_first_and_says_whose_labels_these_are(table: B
     assert text.index("Knows") < text.index("Wrong") < text.index("random, expected") < text.index("oracle")
     assert "the big model's boxes, which stand in for labels" in text
     assert "best at 20 % of the pictures: Knows" in text
+
+
+def test_the_table_fits_80_columns(table: Bench) -> None:
+    printed, knows = io.StringIO(), np.linspace(0, 1, PICTURES)
+    names = ("LeastConfidence", "UncertaintyBand", "EmptySuspicious", SEDNA_EXAMPLE)
+    told = findings(table, {name: verdicts(knows) for name in names}, own="LeastConfidence")
+    show(told, Console(file=printed, width=80))
+    lines = printed.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    for name in names:
+        (row,) = [line for line in lines if line.strip().startswith(f"{name} ")]
+        assert row.split()[-1] == "50%", "its share as set is on the same line"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -72,7 +73,7 @@ def evaluate(config: Config, asked: Evaluation, console: Console) -> None:
         if path:
             check_writable(path, option=option)
     edge, cloud, truth = looked(config, asked, console)
-    with console.status("replaying the miners"):
+    with replaying(console):
         findings = measured(config, asked, edge=edge, cloud=cloud, truth=truth, miners=miners)
     show(findings, console)
     if asked.report:
@@ -82,6 +83,14 @@ def evaluate(config: Config, asked: Evaluation, console: Console) -> None:
         confidences = config.detector.confidence, config.cloud.confidence
         shown = pairs(asked.pictures, told, edge, cloud, confidences)
         asked.html.write_text(page(findings, asked.pictures.address.name, shown), encoding="utf-8")
+
+
+def replaying(console: Console) -> AbstractContextManager[object]:
+    """Says that the miners are replayed, which takes its time."""
+    words = "replaying the miners"
+    if not console.is_terminal:
+        console.print(words, highlight=False)
+    return console.status(words)
 
 
 def looked(config: Config, asked: Evaluation, console: Console) -> tuple[Seen, Seen, Boxes]:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
-from rich.progress import track
 
 from pipeline.app.detectors import make_detector
 from pipeline.app.evaluate.pictures import PictureSet
 from pipeline.app.fingerprint import model_identity
+from pipeline.app.progress import FrameProgress
 from pipeline.config import ModelConfig
 from pipeline.errors import ConfigError, DropMessage, SourceError, StorageError
 from pipeline.model import Detections
@@ -60,15 +62,9 @@ def look(section: str, model: ModelConfig, pictures: PictureSet, cache: Path, co
         return known
     detector = make_detector(section, model, 1)
     try:
-        shown = track(
-            pictures.read(),
-            description=f"{detector.model} looks",
-            total=_length(pictures),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        seen = seen_in(shown, detector.detect)
+        looks = f"{detector.model} looks"
+        with FrameProgress(console, {looks: _length(pictures)}, "pictures", transient=True) as progress:
+            seen = seen_in(_counted(pictures.read(), partial(progress.update, looks)), detector.detect)
     except SourceError as error:
         raise ConfigError("IMAGES", str(error)) from error
     if not len(seen.seqs):
@@ -94,6 +90,13 @@ def seen_in(pictures: Iterable[Picture], detect: Callable[[Any], Detections]) ->
     )
 
 
+def _counted(pictures: Iterable[Picture], tell: Callable[[int, str], None]) -> Iterator[Picture]:
+    """The same pictures; ``tell`` hears how many were done before each."""
+    for done, picture in enumerate(pictures):
+        tell(done, "")
+        yield picture
+
+
 def in_both(edge: Seen, cloud: Seen) -> tuple[Seen, Seen]:
     """The two, without pictures that one of the models failed on."""
     _, of_edge, of_cloud = np.intersect1d(edge.seqs, cloud.seqs, assume_unique=True, return_indices=True)
@@ -115,12 +118,12 @@ def _key(model: ModelConfig, pictures: PictureSet) -> str:
     return hashlib.sha256(shape.encode()).hexdigest()[:32]
 
 
-def _length(pictures: PictureSet) -> float | None:
+def _length(pictures: PictureSet) -> int | None:
     source = pictures.source()
     source.open()
     length = source.length
     source.close()
-    return length / pictures.every if length else None
+    return math.ceil(length / pictures.every) if length else None
 
 
 def _write(file: Path, seen: Seen) -> None:

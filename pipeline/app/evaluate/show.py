@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -34,6 +35,7 @@ def show(findings: Findings, console: Console) -> None:
         console.print(
             f"best at 20 % of the pictures: {best}, 95 % interval {100 * low:.0f} to {100 * high:.0f}", highlight=False
         )
+    console.print("oracle: it knows the labels, and sends first what gains most", highlight=False)
     console.print(_edge_better(findings.edge_better), highlight=False)
     console.print(f"budgeted: with a budget of {findings.by_budget.setting}, spent picture by picture", highlight=False)
 
@@ -49,9 +51,11 @@ def _edge_better(found: EdgeBetter) -> str:
 
 
 def _table(findings: Findings) -> Table:
-    table = Table("miner", *(f"{ratio:.0%}" for ratio in RATIOS), f"{BYTES_RATIO:.0%} of bytes", "budgeted", "as set")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    # As narrow as it can be, so that a terminal of 80 columns cuts no name off and wraps no row.
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
+    table.add_column("miner", no_wrap=True)
+    for title in (*(f"{ratio:.0%}" for ratio in RATIOS), f"{BYTES_RATIO:.0%} of\nbytes", "budgeted", "as set"):
+        table.add_column(title, justify="right", no_wrap=True, vertical="bottom")
     pictures, volume = findings.by_pictures, findings.by_bytes
     for name, figures in sorted(pictures.miners.items(), key=lambda row: -row[1][0.20].gap_recovered):
         own, within = findings.as_set[name], findings.by_budget.miners[name]
@@ -60,7 +64,7 @@ def _table(findings: Findings) -> Table:
     table.add_section()
     for name, bound, of_bytes in (
         ("random, expected", pictures.random, volume.random),
-        ("oracle, knows the labels", pictures.oracle, volume.oracle),
+        ("oracle", pictures.oracle, volume.oracle),
     ):
         table.add_row(name, *_row(bound, of_bytes), "")
     return table

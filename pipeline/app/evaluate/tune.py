@@ -17,7 +17,7 @@ from pipeline.app.evaluate.choice import Choice, candidates, chosen
 from pipeline.app.evaluate.curves import curves
 from pipeline.app.evaluate.prepared import prepared
 from pipeline.app.evaluate.replay import Bench, hardness, judged, measuring
-from pipeline.app.evaluate.run import Evaluation, looked, miners_of, views_of
+from pipeline.app.evaluate.run import Evaluation, looked, miners_of, replaying, views_of
 from pipeline.app.evaluate.written import Written, read_written
 from pipeline.budget import Budget
 from pipeline.config import Config, merged, validated
@@ -101,7 +101,7 @@ def _from_pictures(config: Config, asked: Tuning, evaluation: Evaluation, consol
         seed=config.seed,
     ).bench
     miners = miners_of(config)
-    with console.status("replaying the miners"):
+    with replaying(console):
         verdicts = measuring({name: miners[name] for name in candidates(asked.miners, miners)}, views)
         scores = {name: np.array([hardness(verdict) for verdict in each]) for name, each in verdicts.items()}
         reached = curves(table, scores, table.joint.gains(), (wanted.ratio,), by_bytes=wanted.by_bytes)
