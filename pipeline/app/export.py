@@ -24,6 +24,9 @@ from stages.whole_files import FolderGoneError, publish
 
 _NEAR: Final = "too near to a frame that validates"
 
+_FAR_OFF: Final = 0.1
+"""By how much the share that validates may differ from what was asked for before it is spoken of."""
+
 
 class Format(StrEnum):
     """What reads the set."""
@@ -185,7 +188,18 @@ def _say(
         boxes = sum(len(sample.labels) for sample in samples)
         whole = f"{len(samples)} frames ({audited} of them easy, and audited), {boxes} boxes"
         lines.append(f"{part:<9} {whole}: {wanted.folder(wanted.target, part)}" if samples else f"{part:<9} nothing")
+    lines += _share(wanted.val, [part for part, _ in parts])
     lines += [f"{'left out':<9} {left_out[reason]} frames {reason}" for reason in sorted(left_out)]
     lines.append(f"{'frames':<9} {wanted.target / 'frames.csv'}")
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _share(asked: float, parts: Sequence[Split]) -> Iterator[str]:
+    """Say what share validates, and why, where it is far from what was asked for."""
+    share = parts.count(Split.VAL) / len(parts) if parts else asked
+    if abs(share - asked) > _FAR_OFF:
+        yield (
+            f"{'share':<9} {share:.0%} of the frames validate, not {asked:.0%}: whole stretches of time stay together, "
+            "and few of them, or uneven ones, do not divide as asked; another --stretch may come nearer"
+        )

@@ -94,6 +94,15 @@ def frames(target: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_a_share_that_is_far_from_what_was_asked_for_is_told_with_its_reason(out: Path, tmp_path: Path) -> None:
+    said = exported(tmp_path / "half", out, val=0.9, stretch_s=2)
+    parts = [row["split"] for row in frames(tmp_path / "half")]
+    share = f"{parts.count('val') / len(parts):.0%} of the frames validate, not 90%: whole stretches of time"
+    (line,) = [line for line in said.splitlines() if line.startswith("share")]
+    assert share in line
+    assert "share  " not in exported(tmp_path / "near", out)
+
+
 def test_yolo_has_a_picture_and_labels_of_each_frame(out: Path, tmp_path: Path) -> None:
     said = exported(tmp_path / "set", out)
     rows = frames(tmp_path / "set")
