@@ -12,6 +12,7 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from pipeline.config import Config, assignment, load, merged, nested
+from pipeline.terminal import closable
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="A YAML file; the README has its keys.")
@@ -56,7 +57,7 @@ def _shown(parameter: Any, name: str) -> str:
 
 def console() -> Console:
     """Standard output; where it is no terminal, nothing is wrapped or cut for its width."""
-    return Console() if sys.stdout.isatty() else Console(width=200)
+    return Console(file=closable(sys.stdout)) if sys.stdout.isatty() else Console(width=200)
 
 
 def overrides_of(options: Mapping[str, Any], settings: Sequence[str] | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one asks for an end in good order, a second one ends at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first one asks for an end in good order, a second one ends at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 INTERRUPTED: Final = 130
 """The exit code after Ctrl-C."""
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
@@ -23,11 +23,12 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.count = 0
+        self._hung_up = False
 
     @contextlib.contextmanager
     def heeded(self) -> Iterator[Interrupts]:
         """Count them meanwhile; the second one raises SystemExit, wherever this process is."""
-        before = {number: signal.signal(number, self._asked) for number in _SIGNALS}
+        before = {number: signal.signal(number, self._asked) for number in _SIGNALS if not _is_left_out(number)}
         try:
             yield self
         finally:
@@ -35,10 +36,19 @@ class Interrupts:
                 signal.signal(number, handler)
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
+        del frame
+        if number == signal.SIGHUP:
+            if self._hung_up:
+                return  # a terminal that is closed sends it, and so does the shell in it
+            self._hung_up = True
         self.count += 1
         if self.count > 1:
             raise SystemExit(INTERRUPTED)
+
+
+def _is_left_out(number: signal.Signals) -> bool:
+    """Whether we were started to survive a closed terminal, as ``nohup`` does it."""
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
 @contextlib.contextmanager

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
 import signal
 import sys
+from contextlib import suppress
 
 import cv2
 import pytest
@@ -61,6 +64,39 @@ def test_ctrl_c_leaves_complete_outputs_and_the_same_command_goes_on(
     assert out.parts() == []
     assert cv2.VideoCapture(str(out.folder / "compare.webm")).grab()
     goes_on_as_if_undisturbed(tandem, command, out, undisturbed)
+
+
+def test_a_closed_terminal_ends_it_as_ctrl_c_does(tandem: Tandem, command: tuple[str, ...], out: Out) -> None:
+    ours, its = pty.openpty()
+    code = f"""
+import os
+for number in range(3):  # who leads a session has the terminal that it opens first
+    os.dup2(os.open({os.ttyname(its)!r}, os.O_RDWR), number)
+from pipeline.__main__ import main
+main()
+"""
+    os.set_blocking(ours, False)
+
+    def shown() -> None:
+        with suppress(BlockingIOError):
+            os.read(ours, 1 << 16)
+
+    temporary = tandem.folder / "temporary"
+    temporary.mkdir()
+    env = {"TMPDIR": str(temporary), "TERM": "xterm"}
+    started = Tandem(tandem.folder, sys.executable, "-c", code)
+    with started.start(*command, *SLOWLY, "--no-compare", "--report", "r.json", env=env) as replay:
+        replay.until(lambda: (shown(), len(out.seqs("all")) >= 5)[1])
+        family = replay.family()
+        os.close(ours)
+        os.close(its)
+        assert replay.ended().exit_code == 130
+    assert alive(family) == []
+    assert list(temporary.iterdir()) == []
+    tally = out.tally()
+    assert balances(tally)
+    assert 5 <= tally["admitted"] < len(SEQS)
+    assert json.loads((tandem.folder / "r.json").read_text())["streams"][STREAM]["admitted"] == tally["admitted"]
 
 
 @pytest.mark.parametrize("module", ["typer", "pipeline.app.replay"])
