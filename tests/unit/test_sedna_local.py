@@ -149,6 +149,14 @@ def test_what_only_a_pod_knows_is_noted(tmp_path: Path) -> None:
     assert not list(notes_of(plan(tmp_path)))
 
 
+def test_containers_that_are_not_run_here_are_noted(tmp_path: Path) -> None:
+    before, beside = "        containers:\n", "        volumes:\n"
+    text = GUIDE.replace(before, f"        initContainers:\n        - {{name: fetch, image: f}}\n{before}", 1)
+    text = text.replace(beside, f"        - {{name: proxy, image: p}}\n{beside}", 1)
+    (note,) = notes_of(plan(tmp_path, text))
+    assert note.startswith("edge: the init container 'fetch', the container 'proxy' is left out here")
+
+
 def test_everything_that_is_wrong_is_one_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         plan(tmp_path, PB.replace('"IBT"', '"IBTT"'))

@@ -102,6 +102,8 @@ def notes_of(plan: ServicePlan) -> Iterator[str]:
         if variables or side.template.container.get("envFrom"):
             named = ", ".join(variables) or "envFrom"
             yield f"{side.side}: {named} is known in a pod alone; what it sets is left at its default, or --set it"
+        if others := ", ".join(side.template.other_containers):
+            yield f"{side.side}: {others} is left out here: only the first container, the worker's, is run"
 
 
 def _source(text: str, files: PodFiles) -> str:

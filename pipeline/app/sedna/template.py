@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -36,12 +36,14 @@ class Template:
         container: the worker's.
         environment: the worker's variables with a plain value; others are known in the pod alone.
         mounts: what the worker's container mounts.
+        other_containers: those that run before the worker's and beside it, in words.
     """
 
     pod: Mapping[str, Any]
     container: Mapping[str, Any]
     environment: Mapping[str, str]
     mounts: tuple[Mount, ...]
+    other_containers: tuple[str, ...] = ()
 
     @property
     def node_name(self) -> str:
@@ -67,7 +69,21 @@ def template_of(field: str, template: Mapping[str, Any]) -> Template:
     container = _mapping(at, containers[0])
     if not container.get("name"):
         raise ConfigError(f"{at}.name", "is required, but not set")
-    return Template(pod, container, _environment(f"{at}.env", container), _mounts(field, pod, container))
+    return Template(
+        pod,
+        container,
+        _environment(f"{at}.env", container),
+        _mounts(field, pod, container),
+        (
+            *_named(f"{field}.spec.initContainers", "init container", pod.get("initContainers")),
+            *_named(f"{field}.spec.containers", "container", containers[1:]),
+        ),
+    )
+
+
+def _named(field: str, kind: str, containers: object) -> Iterator[str]:
+    for container in _list(field, containers):
+        yield f"the {kind} {_mapping(field, container).get('name')!r}"
 
 
 def _environment(field: str, container: Mapping[str, Any]) -> dict[str, str]:
