@@ -66,8 +66,13 @@ class PrivateMosquitto:
         directory: its config and log, while it is not closed.
     """
 
-    def __init__(self, port: int = 0, *, max_packet_bytes: int = MAX_PACKET_BYTES) -> None:
+    def __init__(self, port: int = 0, *, max_packet_bytes: int = MAX_PACKET_BYTES, folder: Path | None = None) -> None:
         """Prepare a broker; it starts with ``start`` or ``with``.
+
+        Args:
+            port: where it is to listen; 0 chooses a free one.
+            max_packet_bytes: the largest packet that it takes.
+            folder: where its directory is made, in place of the system's folder for temporary files.
 
         Raises:
             ConfigError: Mosquitto is not installed, or is too old for MQTT 5 as it is used here.
@@ -76,6 +81,7 @@ class PrivateMosquitto:
         self._binary = find_mosquitto()
         self._chosen = port == 0
         self._max_packet_bytes = max_packet_bytes
+        self._folder = folder
         self._home: tempfile.TemporaryDirectory[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
@@ -102,7 +108,7 @@ class PrivateMosquitto:
     def directory(self) -> Path:
         """Where its config and log are, until it is closed."""
         if self._home is None:
-            self._home = tempfile.TemporaryDirectory(prefix="tandem-mosquitto-")
+            self._home = tempfile.TemporaryDirectory(prefix="tandem-mosquitto-", dir=self._folder)
         return Path(self._home.name)
 
     @property

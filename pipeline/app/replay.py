@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console
 
@@ -17,6 +15,7 @@ from pipeline.app.finished import Finished
 from pipeline.app.interrupts import INTERRUPTED, Interrupts
 from pipeline.app.lost_pictures import check_pictures
 from pipeline.app.outcome import make_compare_videos, say_what_became
+from pipeline.app.own_folder import own_folder
 from pipeline.app.parts import budgets, no_audit
 from pipeline.app.places import Places
 from pipeline.app.replay_run import Options, ReplayRun
@@ -144,11 +143,11 @@ def play(
     """Run the config's streams to their end, over a private broker unless the options say otherwise."""
     make_logs(places, options.folder)
     with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(own_folder())
         broker = None
         if options.private_port is not None:
-            broker = stack.enter_context(PrivateMosquitto(options.private_port))
+            broker = stack.enter_context(PrivateMosquitto(options.private_port, folder=folder))
             config = config.model_copy(update={"broker": config.broker.model_copy(update={"url": broker.url})})
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tandem-")))
         run = stack.enter_context(
             ReplayRun(config, options, places, folder, console, broker=broker, interrupts=interrupts).started()
         )

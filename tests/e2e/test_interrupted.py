@@ -8,6 +8,7 @@ import pty
 import shutil
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 
 import cv2
@@ -34,9 +35,11 @@ def out(tandem: Tandem) -> Out:
     return Out(tandem.folder / "out")
 
 
-def goes_on_as_if_undisturbed(tandem: Tandem, command: tuple[str, ...], out: Out, undisturbed: Replay) -> None:
+def goes_on_as_if_undisturbed(
+    tandem: Tandem, command: tuple[str, ...], out: Out, undisturbed: Replay, env: Mapping[str, str] | None = None
+) -> None:
     """The same command again ends with the pictures and the ledger of an undisturbed replay."""
-    ran = tandem(*command)
+    ran = tandem(*command, env=env)
     assert ran.exit_code == 0, ran
     assert out.pictures() == undisturbed.out.pictures()
     assert but_for_uploads(out.rows()) == but_for_uploads(undisturbed.out.rows())
@@ -133,12 +136,17 @@ def test_a_second_ctrl_c_stops_at_once(tandem: Tandem, command: tuple[str, ...],
 def test_when_the_replay_is_killed_its_processes_end_by_themselves(
     tandem: Tandem, command: tuple[str, ...], out: Out, undisturbed: Replay
 ) -> None:
-    with tandem.start(*command, *SLOWLY) as replay:
+    temporary = tandem.folder / "temporary"
+    temporary.mkdir()
+    env = {"TMPDIR": str(temporary)}
+    with tandem.start(*command, *SLOWLY, env=env) as replay:
         family = replay.in_the_middle(out)
         replay.signal(signal.SIGKILL)
         replay.ended()
         until(lambda: not alive(family))
-    goes_on_as_if_undisturbed(tandem, command, out, undisturbed)
+    (left,) = temporary.iterdir()
+    goes_on_as_if_undisturbed(tandem, command, out, undisturbed, env)
+    assert not left.exists()
 
 
 def test_when_everything_is_killed_while_the_cloud_is_unreachable_the_same_command_goes_on(
