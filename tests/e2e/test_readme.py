@@ -140,7 +140,7 @@ def test_the_miner_that_is_fitted_as_shown_runs(shared: Path, tmp_path: Path, mo
     for kind in ("images", "labels"):
         folder = tmp_path / ("photos" if kind == "images" else kind)
         folder.mkdir()
-        for file in sorted((shared / "mining" / kind).iterdir())[:40]:
+        for file in sorted((shared / "mining" / kind).iterdir())[:24]:
             (folder / file.name).symlink_to(file)
     (fit,) = commands("tandem mine fit")
     fitted = shell(f"{fit} --changes 0 --cache cache", tmp_path)
