@@ -15,7 +15,7 @@ from pipeline.config import Config, validated
 from stages.outputs import OutputFolders
 from tests.unit.test_export import run
 
-RUN = Run(2.5, 11, {"edge": 1.5}, {"edge": 1 << 20}, {"edge": "little on CPUExecutionProvider"})
+RUN = Run(2.5, 11, {"edge": 1.5}, {"edge": 4 << 20}, {"edge": "little on CPUExecutionProvider"})
 LATER = Run(5.0, 11, {"edge": 2.0, "worker-1": 3.0}, {"edge": 2 << 20}, {"cloud": "big on CPUExecutionProvider"})
 
 
@@ -107,7 +107,7 @@ def test_who_shares_a_folder_is_finished_alone_and_together(folder: Path) -> Non
     assert known_of(config(folder)).run == RUN
     assert known_of(config(folder, "yard")).run == LATER
     assert known_of(both).run == Run(
-        7.5, 22, {"edge": 3.5, "worker-1": 3.0}, {"edge": 2 << 20}, RUN.models | LATER.models
+        7.5, 22, {"edge": 3.5, "worker-1": 3.0}, {"edge": 4 << 20}, RUN.models | LATER.models
     )
     finish(config(folder), LATER)  # who was done stays so, compare video and all
     assert {name: done.compared for name, done in Finished.read(folder / "out/finished.json").streams.items()} == {
@@ -128,3 +128,8 @@ def test_a_run_that_did_several_counts_once(tmp_path: Path) -> None:
 def test_an_interrupted_run_finishes_nothing_and_leaves_what_was(folder: Path) -> None:
     add_yard(folder)
     assert finish(config(folder, "gate", "yard"), LATER, interrupted=True).streams.keys() == {"gate"}
+
+
+def test_what_has_changed_and_is_interrupted_as_it_goes_on_is_finished_no_more(folder: Path) -> None:
+    grow(folder)
+    assert finish(config(folder), LATER, interrupted=True).streams == {}
