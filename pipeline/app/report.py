@@ -214,8 +214,8 @@ class Report:
             return "-, since no frame was left to read"
         which = ""
         if run.admitted != admitted:
-            others = "it read, those of other streams too" if run.admitted > admitted else "were left to read"
-            which = f", of the {run.admitted} frames that {others}"
+            which = "of that run, other streams' too" if run.admitted > admitted else "that were left to read"
+            which = f", of the {run.admitted} frames {which}"
         return f"{run.frames_per_s:.1f} frames/s{which}"
 
 

@@ -23,7 +23,7 @@ from tests.unit.test_export import run
     [
         (5.5, 11, "speed     2.0 frames/s"),
         (2.0, 3, "speed     1.5 frames/s, of the 3 frames that were left to read"),
-        (10.0, 22, "speed     2.2 frames/s, of the 22 frames that it read, those of other streams too"),
+        (10.0, 22, "speed     2.2 frames/s, of the 22 frames of that run, other streams' too"),
         (0.0, 0, "speed     -, since no frame was left to read"),
     ],
 )
