@@ -57,7 +57,7 @@ def checked(config: Config) -> Beforehand:
     wrong: list[ConfigError] = []
     lengths: dict[str, int | None] = {}
     models = {"detector": config.detector, "cloud": config.cloud}
-    # The shipped ones fit each other, and nothing can be wrong with them: ONNX Runtime is not loaded for nothing.
+    # The shipped ones fit each other, and nothing can be wrong with them: they are not loaded for nothing.
     as_shipped = all(map(_as_shipped, models.values()))
     names: dict[str, tuple[str, ...]] = {}
     with _noted(wrong):
