@@ -119,6 +119,19 @@ class FrameRow:
     seen: bool = True
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a ledger.
+
+    Raises:
+        ConfigError: we may not look into its folder.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        why = f"cannot be looked for ({error.strerror}): name another folder, or let us into this one"
+        raise ConfigError(str(path), why) from error
+
+
 def read_report(path: Path) -> dict[str, StreamReport]:
     """The sums of every stream in the ledger, by its name, in the order of names. Its owner may go on writing.
 
@@ -278,7 +291,7 @@ def _found(connection: sqlite3.Connection, stream: str, *, hard: bool) -> Found:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    if not path.is_file():
+    if not is_there(path):
         raise ConfigError(str(path), "there is no ledger; name the folder that a run wrote with --out")
     with translated(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
         # Writable, though nothing is written: a reader that may not write leaves SQLite's two side files behind.

@@ -19,7 +19,7 @@ from pipeline.app.places import Places
 from pipeline.app.probes import Probes, Use
 from pipeline.app.writable import obstacles
 from pipeline.config import Config, ModelConfig
-from pipeline.errors import TandemError
+from pipeline.errors import ConfigError, TandemError
 from pipeline.model import name_from
 from pipeline.routes import ROUTES
 from pipeline.stage import StageName
@@ -113,7 +113,11 @@ def _source(config: Config, stream: str) -> Finding:
 
 def _folders(config: Config, stages: frozenset[StageName]) -> Iterator[Finding]:
     """Each folder that is fine; of those that are not, what stops them all once."""
-    places = Places.of(config)
+    try:
+        places = Places.of(config)
+    except ConfigError as error:
+        yield Finding("outputs", str(error))
+        return
     folders: dict[Path, str] = {}
     if StageName.UPLINK in stages:
         folders[places.outbox] = "outbox"

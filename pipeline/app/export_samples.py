@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from stages.ledger_report import FrameRow, StreamReport, read_extent_s, read_frames, read_report
+from stages.ledger_report import FrameRow, StreamReport, is_there, read_extent_s, read_frames, read_report
 from stages.training_set import Sample
 
 GONE = "without a picture (removed by sink.keep, or taken out of dataset/)"
@@ -77,7 +77,7 @@ def find(outs: Sequence[Path]) -> Found:
 def _streams(out: Path) -> Iterator[_Stream]:
     """The streams of a folder, or of the one in which a run with Sedna's outputs keeps its ledger."""
     hidden = out / ".tandem" / "ledger.sqlite"
-    ledger = hidden if hidden.is_file() else out / "ledger.sqlite"
+    ledger = hidden if is_there(hidden) else out / "ledger.sqlite"
     there: dict[Path, str] = {}
     for name, report in read_report(ledger).items():
         dataset = _dataset(ledger.parent, name)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.errors import ConfigError, TandemError
-from stages.ledger_report import read_newest
+from stages.ledger_report import is_there, read_newest
 from stages.outputs import OutputFolders
 
 
@@ -60,7 +60,7 @@ class Places:
         One that began alone stays where it is when others come.
 
         Raises:
-            ConfigError: a path is not UTF-8, or two outputs would share a folder.
+            ConfigError: a path is not UTF-8, two outputs would share a folder, or we may not look where the ledger is.
         """
         sink = config.sink
         for field in ("out", "all_examples", "hard_edge", "hard_cloud", "state_dir"):
@@ -83,8 +83,9 @@ def _alone(
 ) -> str | None:
     """The stream that has, or gets, no folder of its own."""
     newest: Mapping[str, int | None] = {}
+    there = is_there(ledger)
     with contextlib.suppress(OSError, TandemError):  # who opens it to write says what is wrong with it
-        newest = read_newest(ledger) if ledger.exists() else {}
+        newest = read_newest(ledger) if there else {}
     pictures = {name: f"{seq}.jpeg" for name, seq in newest.items() if seq}
     apart = {name for name, picture in pictures.items() if (own(name).all / picture).exists()}
     for name, picture in pictures.items():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from os.path import commonpath
 from pathlib import Path
 
 
@@ -24,14 +24,14 @@ class Obstacle:
     @property
     def at(self) -> Path:
         """The only one of the folders, or the one that all of them are in."""
-        return Path(commonpath(self.folders))
+        return Path(os.path.commonpath(self.folders))
 
 
 def obstacles(folders: Iterable[Path]) -> list[Obstacle]:
     """What stands in the way of writing these folders, each once for all that it stops."""
     stopped: dict[tuple[Path, str], list[Path]] = {}
     for folder in folders:
-        there = next(path for path in (folder, *folder.parents) if path.exists())
+        there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
         if why := _refusal(folder, there):
             stopped.setdefault((there, why), []).append(folder)
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from contextlib import closing
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.app import check
 from pipeline.app.places import Places
 from pipeline.config import validated
 from pipeline.errors import ConfigError
+from pipeline.stage import StageName
 from tests.unit.test_export import run
 
 
@@ -81,3 +84,17 @@ def test_a_ledger_that_is_none_is_left_to_who_opens_it(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as another:
         another.execute("CREATE TABLE streams (name TEXT)")
     assert places(tmp_path, "gate").pictures["gate"].all == tmp_path / "all"
+
+
+def test_a_folder_that_we_may_not_look_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(_: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    config = validated({"streams": {"gate": {"source": "a.mp4"}}, "sink": {"out": tmp_path}})
+    monkeypatch.setattr(Path, "is_file", closed)
+    said = f"{tmp_path}/ledger.sqlite: cannot be looked for (Permission denied): "
+    with pytest.raises(ConfigError) as caught:
+        Places.of(config)
+    assert str(caught.value).startswith(said)
+    (finding,) = check._folders(config, frozenset({StageName.SINK}))
+    assert finding.error.startswith(said)

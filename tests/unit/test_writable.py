@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -37,3 +38,20 @@ def test_a_folder_without_the_right_to_write_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     (found,) = obstacles([tmp_path / "all", tmp_path / "dataset"])
     assert found.at == tmp_path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_what_lies_in_a_folder_that_we_may_not_enter_is_told_too() -> None:
+    with TemporaryDirectory() as shut:
+        os.seteuid(65534)
+        try:
+            (found,) = obstacles([Path(shut) / "x/all", Path(shut) / "x"])
+        finally:
+            os.seteuid(0)
+    assert "is no folder that we may write (Permission denied)" in found.why
+
+
+def test_a_link_to_nothing_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "gone")
+    (found,) = obstacles([tmp_path / "out/all"])
+    assert found.why.startswith(f"{tmp_path / 'out'} is no folder that we may write")
