@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import tempfile
 import urllib.error
 import urllib.request
@@ -40,9 +41,9 @@ def _check(url: str) -> None:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise ConfigError(url, f"{error}; write http://HOST/PATH or https://HOST/PATH") from error
+        raise ConfigError(_shown(url), "is no URL; write http://HOST/PATH or https://HOST/PATH") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(url, "write http://HOST/PATH or https://HOST/PATH")
+        raise ConfigError(_shown(url), "write http://HOST/PATH or https://HOST/PATH")
 
 
 def _copy(url: str, part: Path) -> None:
@@ -51,7 +52,7 @@ def _copy(url: str, part: Path) -> None:
             out.write(block)
         wanted = answer.headers.get("Content-Length", "")
         if wanted.isdecimal() and out.tell() != int(wanted):  # what is no number says nothing
-            raise SourceError(f"{url}: it broke off after {out.tell()} of {wanted} bytes")
+            raise SourceError(f"{_shown(url)}: it broke off after {out.tell()} of {wanted} bytes")
 
 
 def _opened(url: str) -> http.client.HTTPResponse:
@@ -59,14 +60,16 @@ def _opened(url: str) -> http.client.HTTPResponse:
         answer: http.client.HTTPResponse = urllib.request.urlopen(url, timeout=_TIMEOUT_S)  # noqa: S310 - http(s) alone
     except urllib.error.HTTPError as error:
         if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise ConfigError(url, f"the server says {error.code} {error.reason}") from error
-        raise SourceError(f"{url}: the server says {error.code} {error.reason}") from error
-    except (http.client.InvalidURL, ValueError) as error:  # also where the server sends us on
-        raise ConfigError(url, str(error)) from error
+            raise ConfigError(_shown(url), f"the server says {error.code} {error.reason}") from error
+        raise SourceError(f"{_shown(url)}: the server says {error.code} {error.reason}") from error
+    except (http.client.InvalidURL, UnicodeError) as error:  # whose words may have a password in them
+        raise ConfigError(_shown(url), "is no URL; write a blank in it as %20, and so on") from error
+    except ValueError as error:  # where the server sends us on
+        raise ConfigError(_shown(url), str(error)) from error
     except urllib.error.URLError as error:
-        raise SourceError(f"{url}: {error.reason}") from error
+        raise SourceError(f"{_shown(url)}: {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
-        raise SourceError(f"{url}: {error}") from error
+        raise SourceError(f"{_shown(url)}: {error}") from error
     return answer
 
 
@@ -74,4 +77,11 @@ def _read(url: str, answer: http.client.HTTPResponse) -> bytes:
     try:
         return answer.read(_BLOCK_BYTES)
     except (OSError, http.client.HTTPException) as error:
-        raise SourceError(f"{url}: it broke off: {error}") from error
+        raise SourceError(f"{_shown(url)}: it broke off: {error}") from error
+
+
+def _shown(url: str) -> str:
+    """A URL without user, password and query: a query may have a signature in it."""
+    scheme, mark, rest = url.partition("://")
+    host, slash, path = re.split("[?#]", rest)[0].rpartition("@")[2].partition("/")
+    return f"{scheme}{mark}{host}{slash}{path}"

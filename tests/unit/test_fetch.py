@@ -95,6 +95,23 @@ def test_a_url_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
         fetch(url, tmp_path / "a.onnx")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:hidden@127.0.0.1:1/a.onnx?sig=hidden",
+        "http://me:hid/den@127.0.0.1:1/a.onnx",
+        "http://me:hidden@127.0.0.1:1/a b.onnx?sig=hidden",
+        "http://me:hidden@[::1/a.onnx?sig=hidden",
+        "ftp://me:hidden@models.example/a.onnx#hidden",
+    ],
+)
+def test_no_error_tells_a_secret(tmp_path: Path, url: str) -> None:
+    with pytest.raises((ConfigError, SourceError)) as caught:
+        fetch(url, tmp_path / "a.onnx")
+    assert "hid" not in str(caught.value)
+    assert "onnx" in str(caught.value)
+
+
 def test_a_full_disk_is_not_the_servers_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.BytesIO):
         def write(self, _: Any, /) -> int:
