@@ -32,7 +32,7 @@ def obstacles(folders: Iterable[Path]) -> list[Obstacle]:
     stopped: dict[tuple[Path, str], list[Path]] = {}
     for folder in folders:
         there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-        if why := _refusal(folder, there):
+        if why := _refusal(there):
             stopped.setdefault((there, why), []).append(folder)
     return [
         Obstacle(those, f"{there} is no folder that we may write ({why}): choose another, or make it writable")
@@ -40,15 +40,13 @@ def obstacles(folders: Iterable[Path]) -> list[Obstacle]:
     ]
 
 
-def _refusal(folder: Path, there: Path) -> str:
-    """Why ``folder`` cannot be made in ``there``, or written where it is there; only trying tells."""
+def _refusal(there: Path) -> str:
+    """Why nothing can be made in a folder; only trying tells.
+
+    It is tried under another name than that of what is wanted there: a run that starts meanwhile may make that itself.
+    """
     try:
-        if folder == there:
-            with tempfile.TemporaryFile(dir=folder):
-                return ""
-        made = there / folder.relative_to(there).parts[0]
-        made.mkdir()
-        made.rmdir()
+        with tempfile.TemporaryDirectory(dir=there):
+            return ""
     except OSError as error:
         return error.strerror or str(error)
-    return ""

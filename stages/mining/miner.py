@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -110,9 +111,9 @@ class Miner(BaseModel):
     over_time: ClassVar[bool] = False
     """Whether a verdict depends on the frames before, by way of ``judge_next``."""
 
+    @abstractmethod
     def judge(self, view: View) -> Verdict:
         """Whether the frame is hard, and why."""
-        raise NotImplementedError
 
     def judge_next(self, memory: Memory, view: View) -> tuple[Memory, Verdict]:
         """Judge a frame by what is remembered after the one before it: the memory after this one, and the verdict."""

@@ -167,7 +167,7 @@ def _times(level: float) -> float:
     """By what the level multiplies the part that is sent: 1 at ``LEVEL``, near 0 and nearly endless at the ends.
 
     In between it hardly counts. Each frame that is sent moves the level, and a threshold that follows it closely does
-    not choose the hardest any more: with f / (1 - f), shuffled photographs recovered 3 to 5 points less of the gap.
+    not choose the hardest any more: with f / (1 - f), shuffled photographs recovered some 2 points less of the gap.
     """
     odds = math.log(max(level, _TINY) / max(1 - level, _TINY)) - math.log(LEVEL / (1 - LEVEL))
     return math.exp(odds / 4 + odds**3 / 20)
