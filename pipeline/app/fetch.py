@@ -44,6 +44,8 @@ def _check(url: str) -> None:
         raise ConfigError(_shown(url), "is no URL; write http://HOST/PATH or https://HOST/PATH") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(_shown(url), "write http://HOST/PATH or https://HOST/PATH")
+    if "@" in parts.netloc:
+        raise ConfigError(_shown(url), "its user and password would not be sent: name a URL that needs none")
 
 
 def _copy(url: str, part: Path) -> None:

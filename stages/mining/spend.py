@@ -179,8 +179,10 @@ def _found(verdict: Verdict) -> str:
 
 
 def _refused(budget: Budget, verdict: Verdict, score: float, least: Rank, *, wanted: bool) -> Verdict:
-    threshold = max(least[0], math.nextafter(score, math.inf))
-    why = "has nothing left for it" if wanted else f"goes to frames of {threshold:.3g} or more now"
+    above = math.nextafter(score, math.inf)
+    threshold = max(least[0], above)
+    which = f"above {score:.3g}" if threshold == above else f"of {threshold:.3g} or more"
+    why = "has nothing left for it" if wanted else f"goes to frames {which} now"
     reason = f"{_found(verdict)}; the budget of {budget} {why}"
     return replace(verdict, hard=False, score=score, threshold=threshold, reason=reason)
 

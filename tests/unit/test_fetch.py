@@ -112,6 +112,11 @@ def test_no_error_tells_a_secret(tmp_path: Path, url: str) -> None:
     assert "onnx" in str(caught.value)
 
 
+def test_a_password_that_would_not_be_sent_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="its user and password would not be sent"):
+        fetch("https://me:hidden@models.example/a.onnx", tmp_path / "a.onnx")
+
+
 def test_a_full_disk_is_not_the_servers_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.BytesIO):
         def write(self, _: Any, /) -> int:

@@ -242,6 +242,12 @@ def test_an_easy_frame_is_not_encoded_for_its_size() -> None:
         assert (image._jpeg is not None) is hard
 
 
+def test_a_score_that_is_refused_for_the_draw_among_its_equals_is_told_in_numbers_for_people() -> None:
+    asked = Verdict(hard=False, miner="m", score=0.0, threshold=None, reason="so")
+    _, verdict = spend(None, Budget.parse("10 kB/s"), view(1, 0.0, picture(1000)), asked, 0.5)
+    assert (verdict.hard, verdict.reason) == (False, "so; the budget of 10 kB/s goes to frames above 0 now")
+
+
 def test_a_purse_comes_back_exactly() -> None:
     purse = Purse(0.1, 1 / 3, 2 / 3, -5.25, 0.1, 0.2, math.pi, 7, ((0.1, 0.2, 0.3), (1.1, -2.0, 0.7)))
     assert Memory.of(Memory(purse=purse).text()) == Memory(purse=purse)
