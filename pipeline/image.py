@@ -31,6 +31,7 @@ _MOST_SEGMENTS: Final = 4096
 
 _START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN: Final = b"\xff\xda"
+_SEQUENTIAL: Final = frozenset({0xC0, 0xC1})
 _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
@@ -122,7 +123,9 @@ class Image:
 
     def encoded_only(self) -> Image:
         """The same picture as JPEG alone, which takes a tenth of the memory to wait with."""
-        return Image(jpeg=self.jpeg, quality=self.quality)
+        image = Image(jpeg=self.jpeg, quality=self.quality)
+        image.file = self.file
+        return image
 
     def at_rest(self) -> Image:
         """The same picture with as little memory as may be: in its file, or as JPEG alone."""
@@ -163,6 +166,10 @@ class FileImage(Image):
     def pixels(self) -> Pixels:
         """The file, decoded; see ``Image.pixels``."""
         return decode_jpeg(self.jpeg)
+
+    def encoded_only(self) -> Image:
+        """It is."""
+        return self
 
     def at_rest(self) -> Image:
         """It is."""
@@ -222,19 +229,31 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int]:
     """
     if jpeg[:2] != b"\xff\xd8":
         raise DropMessage(f"{len(jpeg)} bytes that begin with {jpeg[:4].hex() or 'nothing'} are no JPEG")
-    at = 2
+    at, frame = 2, 0
     for _ in range(_MOST_SEGMENTS):
         if at + 9 > len(jpeg) or jpeg[at] != 0xFF:
             break
         marker = jpeg[at + 1]
-        if marker in _START_OF_FRAME:
-            height, width = int.from_bytes(jpeg[at + 5 : at + 7]), int.from_bytes(jpeg[at + 7 : at + 9])
-            if not 0 < width * height <= MAX_PIXELS:
-                raise DropMessage(
-                    f"a JPEG of {width}x{height} pixels is outside of the 1 to {MAX_PIXELS} that are taken"
-                )
-            if (scans := jpeg.count(_START_OF_SCAN)) > MAX_SCANS:
-                raise DropMessage(f"a JPEG with {scans} scans has more than the {MAX_SCANS} that are decoded")
-            return width, height
+        if marker in _START_OF_FRAME and not frame:
+            frame = at
+        if marker == _START_OF_SCAN[1]:
+            break
         at += 1 if marker == 0xFF else 2 if marker in _WITHOUT_LENGTH else 2 + int.from_bytes(jpeg[at + 2 : at + 4])
-    raise DropMessage(f"a JPEG of {len(jpeg)} bytes states no size: it is damaged or cut short")
+    if not frame:
+        raise DropMessage(f"a JPEG of {len(jpeg)} bytes states no size: it is damaged or cut short")
+    height, width = int.from_bytes(jpeg[frame + 5 : frame + 7]), int.from_bytes(jpeg[frame + 7 : frame + 9])
+    if not 0 < width * height <= MAX_PIXELS:
+        raise DropMessage(f"a JPEG of {width}x{height} pixels is outside of the 1 to {MAX_PIXELS} that are taken")
+    if not _in_one_scan(jpeg, frame, at) and (scans := jpeg.count(_START_OF_SCAN)) > MAX_SCANS:
+        raise DropMessage(f"a JPEG with {scans} scans has more than the {MAX_SCANS} that are decoded")
+    return width, height
+
+
+def _in_one_scan(jpeg: bytes, frame: int, scan: int) -> bool:
+    """Whether the scan that begins at ``scan`` paints the whole picture: libjpeg takes no other after it then.
+
+    So it is where a frame that is not progressive has all its components in one scan. To count the scans takes as long
+    as it takes to read each byte.
+    """
+    starts = jpeg[scan : scan + 2] == _START_OF_SCAN and jpeg[frame + 1] in _SEQUENTIAL
+    return starts and jpeg[scan + 4 : scan + 5] == jpeg[frame + 9 : frame + 10]

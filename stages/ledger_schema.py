@@ -51,6 +51,8 @@ import numpy as np
 from pipeline.errors import ConfigError, StorageError
 from pipeline.model import BudgetState, Detections
 
+_as_json: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 FORMAT: Final = 4
 """The ledger's format, in SQLite's ``user_version``."""
 
@@ -179,13 +181,11 @@ def check_format(path: Path, connection: sqlite3.Connection) -> None:
 def encode_boxes(detections: Detections) -> str:
     """Detections as JSON: 2 decimals of a pixel, 4 of a score."""
     columns = zip(detections.labels.tolist(), detections.scores.tolist(), detections.boxes.tolist(), strict=True)
-    return json.dumps(
+    return _as_json(
         [
             {"class": detections.names[label], "score": round(score, 4), "box": [round(edge, 2) for edge in box]}
             for label, score, box in columns
-        ],
-        separators=(",", ":"),
-        ensure_ascii=False,
+        ]
     )
 
 
@@ -203,7 +203,7 @@ def decode_boxes(text: str) -> Detections:
 
 def encode_budget(budget: BudgetState | None) -> str | None:
     """A budget's state as JSON, NULL where there is none."""
-    return json.dumps(asdict(budget), separators=(",", ":")) if budget else None
+    return _as_json(asdict(budget)) if budget else None
 
 
 def decode_budget(text: str | None) -> BudgetState | None:
@@ -213,4 +213,4 @@ def decode_budget(text: str | None) -> BudgetState | None:
 
 def encode_steps(steps_ms: Mapping[str, float]) -> str:
     """Milliseconds by step as JSON."""
-    return json.dumps({name: round(value, 3) for name, value in steps_ms.items()}, separators=(",", ":"))
+    return _as_json({name: round(value, 3) for name, value in steps_ms.items()})

@@ -52,6 +52,11 @@ class Waiting:
         """Whether a worker or the sink may still want the picture."""
         return self.decided is None or not self.stored
 
+    def encoded_only(self) -> Self:
+        """The same without pixels."""
+        image = self.store.image
+        return replace(self, store=replace(self.store, image=image and image.encoded_only()))
+
     def at_rest(self) -> Self:
         """The same, with as little memory as may be."""
         image = self.store.image

@@ -107,6 +107,7 @@ class Uplink:
         self._undecided = Undecided()
         self._line = WaitingLine()
         self._uncommitted: dict[FrameId, None] = {}
+        self._restless: list[Held] = []
         self._ended: OrderedDict[FrameId, Result] = OrderedDict()
         self._timers = Timers()
         self._draining = self._introduced = False
@@ -118,11 +119,14 @@ class Uplink:
 
     def process(self, message: Message) -> Iterable[Message]:
         """Handle one message; offers follow wherever a worker has credit."""
+        if isinstance(message, Stored) and self._introduced and message.id not in self._held:
+            return ()  # as for every easy frame
         now_s = self._clock()
         out = self._group.through([*self._say_recovered(now_s), *self._handle(message, now_s)])
         if self._group.due(now_s, idle=isinstance(message, Tick | Drain)):
             out += self._commit(now_s)
         out += self._offers(now_s)
+        self._rest()
         if out or not isinstance(message, Tick):
             self._report.changed()
         out.extend(self._reports(now_s))
@@ -212,7 +216,10 @@ class Uplink:
         self._timers.set(held.id, born_s + self._expires_s)
 
     def _commit(self, now_s: float) -> list[Message]:
-        """Put what has changed on disk; then new frames give up their pixels, and wait for a worker."""
+        """Put what has changed on disk; then new frames give up their pixels, and wait for a worker.
+
+        Their JPEG stays until the offers have been made: what is offered at once need not be read from the disk again.
+        """
         refusal = self._group.refusal
         said = self._group.commit(now_s)
         if self._group.refusal != refusal:
@@ -222,10 +229,16 @@ class Uplink:
         for frame in [frame for frame in self._uncommitted if frame not in self._group]:
             del self._uncommitted[frame]
             if held := self._held.get(frame):
-                held.waiting = held.waiting.at_rest()
+                held.waiting = held.waiting.encoded_only()
+                self._restless.append(held)
                 if held.waiting.decided is None:
                     self._queue(held)
         return said
+
+    def _rest(self) -> None:
+        for held in self._restless:
+            held.waiting = held.waiting.at_rest()
+        self._restless.clear()
 
     def _queue(self, held: Held) -> None:
         """Let a frame wait for a worker, and before that for the disk, where that lacks what is new of it."""
@@ -312,7 +325,7 @@ class Uplink:
         held.offered_s = now_s
         held.workers |= {worker}
         uploaded_bytes = held.waiting.uploaded_bytes + held.waiting.size_bytes
-        held.waiting = replace(held.waiting, uploaded_bytes=uploaded_bytes)
+        held.waiting = replace(held.waiting, uploaded_bytes=uploaded_bytes).at_rest()
         self._group.note(held.waiting, now_s)
         expires_at_s = held.waiting.born_s + self._expires_s
         self._timers.set(held.id, min(now_s + self._trips.timeout_s(held.attempt), expires_at_s))

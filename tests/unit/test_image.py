@@ -313,3 +313,28 @@ def test_a_picture_that_is_painted_over_and_over_is_refused_before_it_is_decoded
     assert jpeg_size(progressive(MAX_SCANS)) == (32, 32)
     with pytest.raises(DropMessage, match=f"a JPEG with {MAX_SCANS + 1} scans has more than the {MAX_SCANS}"):
         Image(jpeg=progressive(MAX_SCANS + 1))
+
+
+def test_after_a_scan_of_the_whole_picture_no_other_is_decoded() -> None:
+    """So nobody need count them: in a picture like a camera's they would be searched for byte by byte."""
+    whole = jpeg(64, 64)
+    scan = whole[whole.index(b"\xff\xda") : -2]
+    often = whole[:-2] + scan * 2000 + whole[-2:]
+    assert jpeg_size(often) == (64, 64)
+    begun_s = time.process_time()
+    for _ in range(20):
+        decode_jpeg(whole)
+    once_s = (time.process_time() - begun_s) / 20
+    begun_s = time.process_time()
+    with contextlib.suppress(DropMessage):
+        decode_jpeg(often)
+    assert time.process_time() - begun_s < 200 * once_s
+
+
+def test_the_scans_of_a_picture_whose_colours_have_one_each_are_counted() -> None:
+    whole = jpeg(64, 64)
+    at = whole.index(b"\xff\xda")
+    one = whole[at : at + 4] + b"\x01" + whole[at + 5 : -2]
+    assert jpeg_size(whole[:at] + one * MAX_SCANS + whole[-2:]) == (64, 64)
+    with pytest.raises(DropMessage, match=f"a JPEG with {MAX_SCANS + 1} scans has more than the {MAX_SCANS}"):
+        jpeg_size(whole[:at] + one * (MAX_SCANS + 1) + whole[-2:])

@@ -37,6 +37,7 @@ from pipeline.model import Counts, Detections, Ending, FrameId, Verdict
 from stages.awaited import AWAITED_S
 from stages.outbox import Changes, MemoryOutbox, Waiting
 from stages.outbox_group import COMMIT_AT, LAZY_S
+from stages.sqlite_outbox import SqliteOutbox
 from stages.uplink import ENDED_KEPT, LOST_PICTURE, RESEND_MOST_S, RESEND_S, Uplink
 from stages.waiting_line import LEAD, LIVE_S
 from stages.workers import SILENCE_S
@@ -75,7 +76,9 @@ def stored(seq: int = 1, revision: int = 1, *, final: bool | None = None) -> Sto
 class World:
     """An uplink, its clock, its outbox, and all that it has said."""
 
-    def __init__(self, outbox: MemoryOutbox | None = None, start_s: float = START_S, **options: float) -> None:
+    def __init__(
+        self, outbox: MemoryOutbox | SqliteOutbox | None = None, start_s: float = START_S, **options: float
+    ) -> None:
         self.now_s = start_s
         self.outbox = outbox or MemoryOutbox()
         self.said: list[Message] = []
@@ -952,6 +955,31 @@ def test_a_picture_that_is_lost_while_the_sink_waits_for_room_ends_its_frame_too
     said = [message for _, message in new.sleep(RESEND_MOST_S)]
     assert [(r.revision, r.ending) for r in of(Result, said) if r.revision == 1] == [(1, Ending.FAILED)]
     assert new.uplink._held == {}
+
+
+def test_what_is_offered_at_once_is_not_read_from_the_disk_again(tmp_path: Path) -> None:
+    world = World(SqliteOutbox(tmp_path, "this test", time.monotonic))
+    world.send(worker(share=1), example(1))
+    (noted,) = [change for change in world.uplink._group.changes.values() if change]
+    world.send(example(2))
+    image = world.offer(1).image
+    assert not isinstance(image, FileImage)
+    assert image._pixels is None
+    assert image.jpeg == (tmp_path / "gate.1.jpeg").read_bytes()
+    # And all that waits takes no memory for its picture, also what waits for a lazy commit.
+    waiting = [held.waiting for held in world.uplink._held.values()]
+    assert len(waiting) == 2
+    assert all(isinstance(one.store.image, FileImage) for one in (*waiting, noted))
+    world.send(world.answer(1))
+    assert isinstance(world.offer(2).image, FileImage)
+
+
+def test_the_word_that_an_easy_frame_is_stored_changes_nothing() -> None:
+    world = World()
+    world.send(example(1, hard=False), example(2))
+    before = world.uplink.wakes_at_s, world.uplink.levels
+    assert world.send(stored(1, final=True), idle=False) == []
+    assert (world.uplink.wakes_at_s, world.uplink.levels) == before
 
 
 def test_the_round_trip_of_a_recovered_frame_is_not_measured() -> None:

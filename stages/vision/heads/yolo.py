@@ -45,7 +45,7 @@ def centred_to_corners(boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32
 
 def _best_class(centred: Array, scores: Array) -> Candidates:
     labels = scores.argmax(axis=1).astype(np.int32)
-    best = np.take_along_axis(scores, labels[:, None], axis=1)[:, 0]
+    best = scores.max(axis=1)
     with np.errstate(invalid="ignore", over="ignore"):
         boxes = centred_to_corners(centred.astype(np.float32))
     return Candidates(boxes, best.astype(np.float32), labels)
