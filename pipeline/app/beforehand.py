@@ -105,8 +105,10 @@ def check_goes_on(config: Config, places: Places, option: str = "--out") -> None
     if not places.ledger.exists():
         return
     for stream, then, now in differing(config, read_fingerprints(places.ledger)):
-        named = f"{option} (sink.out)" if option == "--out" else option
-        raise ConfigError(option, refusal(places.ledger, stream, then, now, option=named))
+        named = option
+        if option == "--out":
+            named = "--out (sink.out)" if places.state == config.sink.out else "sink.state_dir"
+        raise ConfigError(named.partition(" ")[0], refusal(places.ledger, stream, then, now, option=named))
 
 
 def _length(config: Config, stream: str) -> int | None:

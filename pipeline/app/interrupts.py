@@ -13,16 +13,24 @@ INTERRUPTED: Final = 130
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+_ANOTHER: Final[dict[int, str]] = {
+    signal.SIGINT: "Ctrl-C again",
+    signal.SIGTERM: "SIGTERM again",
+    signal.SIGHUP: "SIGTERM",  # its terminal is gone, and a second SIGHUP is not heeded
+}
+
 
 class Interrupts:
     """Counts how often somebody wants an end.
 
     Attributes:
         count: how often; whoever works for long looks at it, and leaves things whole.
+        another: what would end it at once now, for people: the signal that came, once more.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.another = _ANOTHER[signal.SIGINT]
         self._hung_up = False
 
     @contextlib.contextmanager
@@ -42,6 +50,7 @@ class Interrupts:
                 return  # a terminal that is closed sends it, and so does the shell in it
             self._hung_up = True
         self.count += 1
+        self.another = _ANOTHER[number]
         if self.count > 1:
             raise SystemExit(INTERRUPTED)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
 from pipeline.app.places import Places
+from pipeline.config import SinkConfig
 from pipeline.errors import ConfigError
 from stages.ledger_report import read_newest, read_seqs
 from stages.outputs import OutputFolders
@@ -50,8 +51,13 @@ def lost_pictures(places: Places) -> Iterator[Lost]:
                 yield Lost(stream, name, folder, places.ledger, not folder.is_relative_to(places.state))
 
 
-def check_pictures(places: Places) -> list[Lost]:
+def check_pictures(sink: SinkConfig, places: Places, option: str = "--out") -> list[Lost]:
     """The folders beside the ledger whose pictures are gone: somebody has removed them.
+
+    Args:
+        sink: what the places were made from.
+        places: of the run.
+        option: the option that says where the outputs go.
 
     Raises:
         ConfigError: a folder elsewhere has none of the ledger's pictures: it may be another one than before, and the
@@ -62,11 +68,38 @@ def check_pictures(places: Places) -> list[Lost]:
     for one in lost:
         if one.apart:
             raise ConfigError(
-                f"sink.{_FIELDS.get(one.name, one.name)}",
-                f"{one}: name the folder as it was before, others for all outputs (sink.state_dir is the ledger's), or "
-                "start over with --fresh",
+                _named(sink, one.name, option),
+                f"{one}: name the folder as it was before, give this run a sink.state_dir of its own, or start over "
+                "with --fresh, which removes that ledger",
             )
     return lost
+
+
+def check_others(places: Places, own: Container[str]) -> None:
+    """See that the ledger, which is to be removed, is of no other run that shares its folder.
+
+    Args:
+        places: of all streams in the ledger, where this run would have them.
+        own: the streams of this run.
+
+    Raises:
+        ConfigError: streams that are not ``own`` have their pictures elsewhere.
+        StorageError: the ledger cannot be read now.
+    """
+    others = sorted({lost.stream for lost in lost_pictures(places) if lost.apart and lost.stream not in own})
+    if others:
+        raise ConfigError(
+            "--fresh",
+            f"the ledger {places.ledger} has streams of other runs too, whose pictures are not in the folders of this "
+            f"one ({', '.join(others)}), and would be lost to them: give this run a sink.state_dir of its own, or "
+            "remove that ledger yourself if nobody needs it",
+        )
+
+
+def _named(sink: SinkConfig, folder: str, option: str) -> str:
+    """What the user set that puts ``folder`` where it is."""
+    field = _FIELDS.get(folder, folder)
+    return f"sink.{field}" if getattr(sink, field, None) else option
 
 
 def _is_lost(ledger: Path, stream: str, name: str, folder: Path) -> bool:

@@ -88,8 +88,8 @@ def _alone(
         newest = read_newest(ledger) if there else {}
     pictures = {name: f"{seq}.jpeg" for name, seq in newest.items() if seq}
     apart = {name for name, picture in pictures.items() if (own(name).all / picture).exists()}
-    for name, picture in pictures.items():
-        if name not in apart and (together.all / picture).exists():
+    for name in (*streams, *pictures):  # a stream of another run may have pictures with the same numbers elsewhere
+        if name in pictures and name not in apart and (together.all / pictures[name]).exists():
             return name
     names = {*newest, *streams}
     return names.pop() if len(names) == 1 and not apart else None

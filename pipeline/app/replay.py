@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from broker.mosquitto import PrivateMosquitto
 from pipeline.app.beforehand import check_goes_on, check_writable, checked, make_logs, needed
 from pipeline.app.finished import Finished
 from pipeline.app.interrupts import INTERRUPTED, Interrupts
-from pipeline.app.lost_pictures import check_pictures
+from pipeline.app.lost_pictures import check_others, check_pictures
 from pipeline.app.outcome import make_compare_videos, say_what_became
 from pipeline.app.own_folder import own_folder
 from pipeline.app.parts import budgets, no_audit
@@ -50,7 +50,7 @@ def replay(config: Config, options: Options, console: Console) -> int:
         earlier = known.report(config, places)
         if earlier is None:
             check_goes_on(config, places, options.folder)
-        for lost in check_pictures(places):
+        for lost in check_pictures(config.sink, places, options.folder):
             console.print(f"note: {lost}; --fresh makes them anew", highlight=False, markup=False, soft_wrap=True)
         if earlier is not None:
             console.print("finished before: nothing is left to do; --fresh begins anew", highlight=False)
@@ -97,8 +97,8 @@ def _left_out_videos(report: Report, finished: Finished, interrupts: Interrupts,
     compared = {name for name, done in finished.streams.items() if done.compared}
     missing = [name for name in places.pictures if name not in compared or not places.compare(name).exists()]
     if missing:
-        again = " again" if before else ""
-        console.print(f"making the compare video; Ctrl-C{again} leaves it out", highlight=False)
+        by = interrupts.another if before else "Ctrl-C"
+        console.print(f"making the compare video; {by} leaves it out", highlight=False)
     try:
         for stream in make_compare_videos(places, missing, lambda: interrupts.count > before, console):
             finished = finished.with_video_of(stream)
@@ -170,11 +170,19 @@ def _verdict(report: Report, console: Console, *, interrupted: bool) -> int:
 
 
 def remove_earlier(config: Config) -> None:
-    """Remove what an earlier run wrote, whatever its streams were."""
+    """Remove what an earlier run wrote, whatever its streams were, if its pictures are in this config's folders.
+
+    Raises:
+        ConfigError: the ledger has streams of other runs with other folders, a process is using what is to be removed,
+            or it cannot be removed.
+    """
     runs = [Places.of(config)]
+    names: Iterable[str] = ()
     with contextlib.suppress(TandemError):  # a ledger that is missing or damaged names no streams
         names = read_report(runs[0].ledger)
-        runs.append(Places.of(config.model_copy(update={"streams": dict.fromkeys(names)})))
+    if names:
+        runs.append(Places.of(config.model_copy(update={"streams": dict.fromkeys((*config.streams, *names))})))
+        check_others(runs[1], config.streams)
     compare = [run.compare(stream) for run in runs for stream in run.pictures]
     places = runs[0]
     remove_outbox(places.outbox)

@@ -183,7 +183,8 @@ class ReplayRun:
     def stop(self) -> None:
         """Let the edge finish what is local, in the order of the chain, then end the workers."""
         if self.interrupted:
-            self._console.print("stopping when what is under way here is done; Ctrl-C again stops at once")
+            by = self._interrupts.another
+            self._console.print(f"stopping when what is under way here is done; {by} stops at once", highlight=False)
         for child in self._edge.values():
             child.stop(DRAIN_S)
         for child in self._workers.values():

@@ -104,3 +104,11 @@ def test_a_model_that_cannot_be_used_is_found_before_the_start(
     cloud = {name: value.replace("MODEL", str(tmp_path / "text.onnx")) for name, value in settings.items()}
     with pytest.raises(ConfigError, match=words):
         checked(config(tmp_path, cloud=cloud))
+
+
+def test_a_ledger_that_is_not_in_out_is_told_by_the_setting_that_moves_it(tmp_path: Path) -> None:
+    sink = {"out": tmp_path / "out", "all_examples": tmp_path / "all"}
+    begin(config(tmp_path, sink=sink))
+    now = config(tmp_path, sink=sink | {"out": tmp_path / "new"}, reader={"every": 5})
+    with pytest.raises(ConfigError, match=r"^sink\.state_dir: .*; choose another sink\.state_dir, or start over"):
+        check_goes_on(now, Places.of(now))

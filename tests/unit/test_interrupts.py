@@ -34,3 +34,13 @@ def test_who_is_to_survive_a_closed_terminal_does() -> None:
         os.kill(os.getpid(), signal.SIGHUP)
         assert interrupts.count == 0
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+@pytest.mark.parametrize(
+    ("number", "another"),
+    [(signal.SIGINT, "Ctrl-C again"), (signal.SIGTERM, "SIGTERM again"), (signal.SIGHUP, "SIGTERM")],
+)
+def test_who_asked_is_told_how_to_end_it_at_once(number: signal.Signals, another: str) -> None:
+    with Interrupts().heeded() as interrupts:
+        os.kill(os.getpid(), number)
+        assert (interrupts.count, interrupts.another) == (1, another)
