@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 from urllib.parse import urlsplit
 
 from pipeline.errors import ConfigError, SourceError
@@ -17,6 +17,26 @@ from stages.whole_files import storage_error
 
 _BLOCK_BYTES: Final = 1 << 20
 _TIMEOUT_S: Final = 30.0
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows where a server sends us on, but not out of the web: urllib would go on by ftp."""
+
+    def redirect_request(  # noqa: PLR0917 - urllib's
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
+        if (scheme := urlsplit(newurl).scheme) not in ("http", "https"):
+            raise ValueError(f"the server sends us on by {scheme}; name an http or https URL that has the file itself")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_OPENER: Final = urllib.request.build_opener(_Redirects)
 
 
 def fetch(url: str, file: Path) -> None:
@@ -59,7 +79,7 @@ def _copy(url: str, part: Path) -> None:
 
 def _opened(url: str) -> http.client.HTTPResponse:
     try:
-        answer: http.client.HTTPResponse = urllib.request.urlopen(url, timeout=_TIMEOUT_S)  # noqa: S310 - http(s) alone
+        answer: http.client.HTTPResponse = _OPENER.open(url, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
             raise ConfigError(_shown(url), f"the server says {error.code} {error.reason}") from error

@@ -65,7 +65,8 @@ class UncertainBoxes(Miner):
         score = together(each, self.aggregate, self.top)
         hard = not (score < self.threshold)
         how = {"sum": "in all", "max": "at most", "mean": "on average", "top": f"on average of the first {self.top}"}
-        found = f"the {self.what} of {len(kept)} boxes is {score:.2f} {how[self.aggregate]}"
+        boxes = "1 box" if len(kept) == 1 else f"{len(kept)} boxes"
+        found = f"the {self.what} of {boxes} is {score:.2f} {how[self.aggregate]}"
         against = f", {'at or above' if hard else 'below'} {self.threshold:g}"
         return self.verdict(hard=hard, score=score, threshold=self.threshold, found=found, against=against)
 

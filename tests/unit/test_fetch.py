@@ -37,7 +37,7 @@ class Broken(Answer):
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, answer: Callable[[bytes], Answer]) -> None:
-    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: answer(b"model"))
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", lambda opener, url, timeout: answer(b"model"))
 
 
 def test_what_comes_without_a_length_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,11 +66,18 @@ def test_a_length_that_is_no_number_says_nothing(tmp_path: Path, monkeypatch: py
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"model"]
 
 
-def test_a_server_that_sends_us_on_to_no_url_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("onwards", "words"),
+    [
+        ("http://[::1/a.onnx", "Invalid IPv6 URL"),
+        ("ftp://127.0.0.1:1/a.onnx", "the server sends us on by ftp; name an http or https URL"),
+    ],
+)
+def test_a_server_that_sends_us_on_to_no_url_of_the_web_is_told(tmp_path: Path, onwards: str, words: str) -> None:
     class Server(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(HTTPStatus.FOUND)
-            self.send_header("Location", "http://[::1/a.onnx")
+            self.send_header("Location", onwards)
             self.end_headers()
 
         def log_message(self, *_: Any) -> None: ...
@@ -78,7 +85,7 @@ def test_a_server_that_sends_us_on_to_no_url_is_told(tmp_path: Path) -> None:
     with http.server.HTTPServer(("127.0.0.1", 0), Server) as server:
         answering = threading.Thread(target=server.handle_request)
         answering.start()
-        with pytest.raises(ConfigError, match="Invalid IPv6 URL"):
+        with pytest.raises(ConfigError, match=words):
             fetch(f"http://127.0.0.1:{server.server_port}/a.onnx", tmp_path / "a.onnx")
         answering.join()
 

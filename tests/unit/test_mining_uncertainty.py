@@ -49,6 +49,11 @@ def test_least_confidence_is_what_the_likelier_answer_lacks(found: list[float]) 
     assert score("LeastConfidence", view(found), least=0) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize(("found", "words"), [([0.5], "of 1 box is 0.50"), ([0.5, 0.5], "of 2 boxes is 1.00")])
+def test_one_box_is_one(found: list[float], words: str) -> None:
+    assert words in make_miner("LeastConfidence", {}).judge(view(found)).reason
+
+
 @given(scores)
 def test_entropy_is_shannons_in_bits(found: list[float]) -> None:
     expected = -math.fsum(p * math.log2(p) for s in found for p in (s, 1 - s) if p > 0)
