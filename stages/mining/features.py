@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -29,10 +30,10 @@ TOP: Final = 25
 _SIZE_NAMES: Final = ("small", "medium", "large")
 _UNSURE: Final = 1  # the place in LEVELS of 0.2, from which on a box is perhaps there
 _IN_PLACE: Final = 0.4
-_PAIRS: Final = np.nonzero(np.tri(TOP, k=-1))  # each pair of the best once; those of the first few come first
 _LEAST_SIDE: Final = 1e-3
 _SIZES_BELOW: Final = SIZES[:2, None]
 _SIZES_APART: Final = np.diff(SIZES)[:, None]
+_KNOTS: Final = SCORES[:, None]
 _TINY: Final = 1e-9
 
 
@@ -91,10 +92,8 @@ def features(view: View, classes: Sequence[str]) -> npt.NDArray[np.float32]:
         counts,
         (in_all, _bits(both), *_in_place(columns[:, :TOP], areas[:TOP], scores[:TOP], labels[:TOP])),
     ]
-    row = np.concatenate(
-        [np.sqrt(np.concatenate(sums)), _on_average(scores, in_all, sizes, there), _top(scores, sides)]
-    )
-    return row.astype(np.float32)
+    row = (np.sqrt(np.concatenate(sums)), _on_average(scores, in_all, sizes, there), _top(scores, sides))
+    return np.concatenate(row, dtype=np.float32, casting="same_kind")
 
 
 def _best_first(scores: npt.NDArray[np.float32]) -> slice | npt.NDArray[np.intp]:
@@ -122,13 +121,26 @@ def _groups(sizes: Floats, labels: npt.NDArray[np.int32], classes: int) -> Float
     np.subtract(1, low, out=groups[0])
     np.subtract(low, high, out=groups[1])
     groups[2] = high
-    groups[3:] = labels == np.arange(classes)[:, None]
+    np.equal(labels, _numbers(classes), out=groups[3:])
     return groups
+
+
+@lru_cache(maxsize=8)
+def _numbers(count: int) -> npt.NDArray[np.int32]:
+    """(count, 1) from 0."""
+    return np.arange(count, dtype=np.int32)[:, None]
+
+
+@lru_cache(maxsize=TOP + 1)
+def _pairs(count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Each pair of so many once."""
+    i, j = np.nonzero(np.tri(count, k=-1))
+    return i, j
 
 
 def _near(scores: Floats) -> Floats:
     """(N, 11) how near each is to each of ``SCORES``, from 1 to 0 at the next one."""
-    near = scores - SCORES[:, None]
+    near = scores - _KNOTS
     np.abs(near, out=near)
     near *= 1 - len(SCORES)
     near += 1
@@ -155,7 +167,7 @@ def _in_place(columns: Floats, areas: Floats, scores: Floats, labels: npt.NDArra
 
     Whether their IoU, shared / (one + other - shared), is ``_IN_PLACE`` or more is told without a division.
     """
-    i, j = (pair[: len(scores) * (len(scores) - 1) // 2] for pair in _PAIRS)
+    i, j = _pairs(len(scores))
     one, two = columns.take(i, axis=1), columns.take(j, axis=1)
     sides = np.minimum(one[2:], two[2:])
     sides -= np.maximum(one[:2], two[:2])
@@ -163,6 +175,8 @@ def _in_place(columns: Floats, areas: Floats, scores: Floats, labels: npt.NDArra
     shared *= 1 / _IN_PLACE + 1
     total = np.maximum(areas, _TINY).take(i) + areas.take(j)  # empty boxes share nothing
     near = (shared >= total).nonzero()[0]
+    if not len(near):
+        return 0.0, 0.0
     i, j = i[near], j[near]
     other, same = np.bincount(labels[i] == labels[j], scores[i] * scores[j], 2)
     return float(other), float(same)

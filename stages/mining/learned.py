@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from pipeline.errors import DropMessage
 from pipeline.model import Verdict
@@ -19,7 +20,7 @@ from stages.session import OnnxSession
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """What is loaded. It is one value, since pydantic takes as long for each private one as a frame's verdict does."""
+    """What is loaded."""
 
     path: Path
     session: OnnxSession
@@ -39,7 +40,11 @@ class Learned(Miner):
     model: str = Field(LEARNED, description="a file of `tandem mine fit`, or learned: that of the shipped models")
     threshold: Share = Field(0.75, description="a frame is hard that has more to gain than this part of frames")
 
-    _file: _File = PrivateAttr()
+    @cached_property
+    def _file(self) -> _File:
+        path = miner_path(self.model)
+        session = OnnxSession("miner", path)
+        return _File(path, session, fitted_of(path, session.metadata))
 
     @property
     def path(self) -> Path:
@@ -57,9 +62,7 @@ class Learned(Miner):
         Raises:
             ConfigError: it is not there, or was not written by ``tandem mine fit`` of this version.
         """
-        path = miner_path(self.model)
-        session = OnnxSession("miner", path)
-        self._file = _File(path, session, fitted_of(path, session.metadata))
+        _ = self._file
 
     def judge(self, view: View) -> Verdict:
         """Score: the rank of the expected gain, 0 to 1.
