@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pipeline.model import BudgetState, Verdict
 
 
@@ -25,7 +27,9 @@ def _measured(verdict: Verdict) -> str:
     score = f"{verdict.score:.3g}"
     if verdict.threshold is None:
         return f"score {score}"
-    threshold = f"{verdict.threshold:.3g}"
+    # The next number above 0 would be 5e-324 for people.
+    next_above = verdict.threshold == math.nextafter(verdict.score, math.inf)
+    threshold = score if next_above else f"{verdict.threshold:.3g}"
     if verdict.score >= verdict.threshold:
         return f"score {score} >= threshold {threshold}"
     return f"score {score} {'just below' if score == threshold else '<'} threshold {threshold}"
@@ -34,4 +38,5 @@ def _measured(verdict: Verdict) -> str:
 def _left(budget: BudgetState) -> str:
     unit, scale = ("kB", 1000) if budget.unit == "bytes" else (budget.unit, 1)
     left, most, cost = (f"{amount / scale:.3g}" for amount in (budget.left, budget.most, budget.cost))
-    return f"budget {budget.setting} | {left} of {most} {unit} left, this frame costs {cost}"
+    of_size = f" {unit}" if budget.unit == "bytes" else ""
+    return f"budget {budget.setting} | {left} of {most} {unit} left, this frame costs {cost}{of_size}"
