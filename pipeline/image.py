@@ -31,6 +31,8 @@ _MOST_SEGMENTS: Final = 4096
 
 _START_OF_FRAME: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN: Final = b"\xff\xda"
+_ENDS_HEADERS: Final = frozenset({0x00, 0xDA})
+"""The start of scan; and what is no marker, of which libjpeg skips two bytes alone: no length follows."""
 _SEQUENTIAL: Final = frozenset({0xC0, 0xC1})
 _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 
@@ -236,7 +238,7 @@ def jpeg_size(jpeg: bytes) -> tuple[int, int]:
         marker = jpeg[at + 1]
         if marker in _START_OF_FRAME and not frame:
             frame = at
-        if marker == _START_OF_SCAN[1]:
+        if marker in _ENDS_HEADERS:
             break
         at += 1 if marker == 0xFF else 2 if marker in _WITHOUT_LENGTH else 2 + int.from_bytes(jpeg[at + 2 : at + 4])
     if not frame:

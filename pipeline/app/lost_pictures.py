@@ -75,18 +75,21 @@ def check_pictures(sink: SinkConfig, places: Places, option: str = "--out") -> l
     return lost
 
 
-def check_others(places: Places, own: Container[str]) -> None:
+def check_others(places: Places, own: Container[str], out: Path) -> None:
     """See that the ledger, which is to be removed, is of no other run that shares its folder.
 
     Args:
         places: of all streams in the ledger, where this run would have them.
         own: the streams of this run.
+        out: where its outputs go. Where its ledger lies elsewhere, other runs may have theirs beside that ledger too.
 
     Raises:
         ConfigError: streams that are not ``own`` have their pictures elsewhere.
         StorageError: the ledger cannot be read now.
     """
-    others = sorted({lost.stream for lost in lost_pictures(places) if lost.apart and lost.stream not in own})
+    shared = places.state != out
+    foreign = (lost for lost in lost_pictures(places) if lost.stream not in own)
+    others = sorted({lost.stream for lost in foreign if lost.apart or shared})
     if others:
         raise ConfigError(
             "--fresh",

@@ -182,7 +182,7 @@ def remove_earlier(config: Config) -> None:
         names = read_report(runs[0].ledger)
     if names:
         runs.append(Places.of(config.model_copy(update={"streams": dict.fromkeys((*config.streams, *names))})))
-        check_others(runs[1], config.streams)
+        check_others(runs[1], config.streams, config.sink.out)
     compare = [run.compare(stream) for run in runs for stream in run.pictures]
     places = runs[0]
     remove_outbox(places.outbox)

@@ -338,3 +338,15 @@ def test_the_scans_of_a_picture_whose_colours_have_one_each_are_counted() -> Non
     assert jpeg_size(whole[:at] + one * MAX_SCANS + whole[-2:]) == (64, 64)
     with pytest.raises(DropMessage, match=f"a JPEG with {MAX_SCANS + 1} scans has more than the {MAX_SCANS}"):
         jpeg_size(whole[:at] + one * (MAX_SCANS + 1) + whole[-2:])
+
+
+def test_scans_are_not_hidden_behind_what_only_looks_like_a_segment() -> None:
+    """Of ``FF 00`` libjpeg skips two bytes alone; a length would lead past the headers, into a comment."""
+    painted = progressive(MAX_SCANS + 1)
+    scans = painted.index(b"\xff\xda")
+    headers = painted[2:scans]
+    decoy = b"\xff\xc0\x00\x11\x08\x00\x08\x00\x08\x03" + bytes(9) + b"\xff\xda\x00\x0c\x03" + bytes(16)
+    padding = bytes(4 + int.from_bytes(headers[:2]) - len(painted[:2]) - 2 - len(headers) - 4)
+    comment = b"\xff\xfe" + (2 + len(padding) + len(decoy)).to_bytes(2) + padding + decoy
+    with pytest.raises(DropMessage):
+        jpeg_size(painted[:2] + b"\xff\x00" + headers + comment + painted[scans:])

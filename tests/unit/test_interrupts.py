@@ -13,8 +13,8 @@ from pipeline.app.interrupts import Interrupts
 
 @pytest.fixture(autouse=True)
 def hangup() -> Iterator[None]:
-    """SIGHUP is as it was, afterwards."""
-    before = signal.getsignal(signal.SIGHUP)
+    """SIGHUP is as it is in a terminal, and afterwards as it was."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
 

@@ -114,6 +114,15 @@ def test_fresh_keeps_the_ledger_of_another_run(tmp_path: Path, which: int) -> No
     assert check_pictures(runs[which].sink, Places.of(runs[which])) == []
 
 
+def test_fresh_keeps_the_ledger_of_another_run_whose_outputs_lie_beside_it_too(tmp_path: Path) -> None:
+    runs = [config(tmp_path / name, stream, state_dir=tmp_path) for name, stream in (("a", "yard"), ("b", "gate"))]
+    for each in runs:
+        ran(each)
+    with pytest.raises(ConfigError, match=r"^--fresh: the ledger .* has streams of other runs too.*\(yard\)"):
+        remove_earlier(runs[1])
+    assert (tmp_path / "ledger.sqlite").exists()
+
+
 def test_fresh_removes_other_streams_from_the_folders_of_this_run(tmp_path: Path) -> None:
     ran(sedna(tmp_path, "gate", "a"))
     ran(sedna(tmp_path, "yard", "a"))
