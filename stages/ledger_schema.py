@@ -51,13 +51,14 @@ import numpy as np
 from pipeline.errors import ConfigError, StorageError
 from pipeline.model import BudgetState, Detections
 
-_as_json: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-
 FORMAT: Final = 4
 """The ledger's format, in SQLite's ``user_version``."""
 
 _APPLICATION_ID: Final = 0x544E444D
 """``TNDM``, in SQLite's ``application_id``."""
+
+_as_json: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+"""Made once: ``json.dumps`` makes an encoder at each call that is not of its plain kind."""
 
 _TABLES: Final = """
 BEGIN IMMEDIATE;

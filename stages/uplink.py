@@ -236,6 +236,7 @@ class Uplink:
         return said
 
     def _rest(self) -> None:
+        """What was committed now gives up its JPEG too: it lies in the outbox."""
         for held in self._restless:
             held.waiting = held.waiting.at_rest()
         self._restless.clear()

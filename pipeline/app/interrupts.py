@@ -25,7 +25,7 @@ class Interrupts:
 
     Attributes:
         count: how often; whoever works for long looks at it, and leaves things whole.
-        another: what would end it at once now, for people: the signal that came, once more.
+        another: what would end it at once now, for people.
     """
 
     def __init__(self) -> None:
